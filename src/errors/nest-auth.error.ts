@@ -1,0 +1,138 @@
+/**
+ * Every code this package throws, with the HTTP status the exception filter answers with.
+ * The list is the source of the code union, of the filter's mapping and of `docs/errors.md`.
+ */
+export const NEST_AUTH_ERRORS = {
+  // Input
+  VALIDATION_FAILED: { status: 400, meaning: 'The input is malformed; `details.issues` names each field.' },
+  TENANT_REQUIRED: { status: 400, meaning: 'The call needs a tenant in this tenancy mode.' },
+  // Conflicts decided by a unique index
+  EMAIL_ALREADY_EXISTS: { status: 409, meaning: 'Another user of the same realm has this email.' },
+  PHONE_ALREADY_EXISTS: { status: 409, meaning: 'Another user of the same realm has this phone number.' },
+  IDENTITY_ALREADY_EXISTS: { status: 409, meaning: 'Another user of the same realm has this provider account.' },
+  TENANT_ALREADY_EXISTS: { status: 409, meaning: 'A tenant with this slug exists.' },
+  ROLE_ALREADY_EXISTS: { status: 409, meaning: 'A role with this name exists in the same guard and owner.' },
+  PERMISSION_ALREADY_EXISTS: { status: 409, meaning: 'A permission with this name exists in the guard.' },
+  STALE_VERSION: { status: 409, meaning: 'The row has changed since it was read.' },
+  IDENTITY_MISMATCH: {
+    status: 409,
+    meaning: "An email or phone identity must equal the user's own; use updateEmail or updatePhone.",
+  },
+  // Missing
+  USER_NOT_FOUND: { status: 404, meaning: 'No such user.' },
+  TENANT_NOT_FOUND: { status: 404, meaning: 'No such tenant, or it is not active.' },
+  ROLE_NOT_FOUND: { status: 404, meaning: 'No such role, or it is not active.' },
+  PERMISSION_NOT_FOUND: { status: 404, meaning: 'No such permission in the guard.' },
+  ACCESS_NOT_FOUND: { status: 404, meaning: 'The user has no such access.' },
+  // Refused
+  ROLE_SCOPE_MISMATCH: { status: 422, meaning: 'The role belongs to another tenant, or to another guard.' },
+  TENANT_SCOPE_MISMATCH: { status: 422, meaning: "The tenant lies outside the user's realm." },
+  ROLE_IN_USE: { status: 409, meaning: 'The role is still assigned.' },
+  PERMISSION_IN_USE: { status: 409, meaning: 'The permission is still granted to a role.' },
+  TENANT_IN_USE: { status: 409, meaning: 'The tenant still has users, roles or accesses.' },
+  USER_IN_USE: { status: 409, meaning: 'A row of the host application still refers to the user.' },
+  ENTITY_WRITE_REFUSED: { status: 500, meaning: 'This column is not written through the ORM; call the named method.' },
+  RELATION_NOT_LOADED: { status: 500, meaning: 'A pure helper needs a relation that was not loaded.' },
+  // Transactions
+  TRANSACTION_ABORTED: { status: 500, meaning: 'A statement failed inside the transaction, so it was rolled back.' },
+  TRANSACTION_ESCAPED: { status: 500, meaning: 'A query left the running transaction.' },
+  TRANSACTION_ENDED: { status: 500, meaning: 'The manager was used after its transaction had ended.' },
+  TRANSACTION_BUSY: { status: 500, meaning: 'The callback settled while work on its manager was still running.' },
+  TRANSACTION_TIMEOUT: { status: 503, meaning: 'The transaction took longer than `timeoutMs`.' },
+  TRANSACTION_CONFLICT: { status: 503, meaning: 'Deadlock or serialization failure; the whole call can be retried.' },
+  LOCK_TIMEOUT: { status: 503, meaning: 'A lock was not granted in time.' },
+  STATEMENT_TIMEOUT: { status: 503, meaning: 'A statement was cancelled.' },
+  COMMIT_OUTCOME_UNKNOWN: { status: 503, meaning: 'The connection was lost after COMMIT was sent.' },
+  CONNECTION_LOST: { status: 503, meaning: 'The connection was lost before COMMIT; nothing was written.' },
+  CONNECTION_UNAVAILABLE: { status: 503, meaning: 'No connection could be had from the pool.' },
+  AMBIGUOUS_DATA_SOURCE: { status: 500, meaning: 'Several DataSources share the entity and none was named.' },
+  // Passwords
+  HASHING_BUSY: { status: 503, meaning: 'The queue of passwords to hash is full.' },
+  // Wiring and the rest
+  INVALID_OPTIONS: { status: 500, meaning: 'An option is wrong; `details.option` names it.' },
+  DATABASE_ERROR: { status: 500, meaning: 'PostgreSQL refused a statement for a reason that has no code of its own.' },
+} as const satisfies Record<string, { status: number; meaning: string }>;
+
+/** A literal error code. Switch on it; messages may change, codes do not. */
+export type NestAuthErrorCode = keyof typeof NEST_AUTH_ERRORS;
+
+/** One malformed field. `message` never repeats the value. */
+export interface ValidationIssue {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** Structured facts of an error. Which ones are present depends on the code. Never secrets, never values of secrets. */
+export interface NestAuthErrorDetails {
+  readonly issues?: readonly ValidationIssue[];
+  /** Names of the fields in conflict, all of them, not only the first. */
+  readonly fields?: readonly string[];
+  readonly ids?: readonly string[];
+  readonly option?: string;
+  readonly sqlState?: string;
+  readonly constraint?: string;
+  readonly table?: string;
+  /** The frames of the host's own code that led to the error. */
+  readonly hostStack?: readonly string[];
+  /** Only with `TRANSACTION_CONFLICT` and `CONNECTION_LOST`: running the whole transaction again is safe. */
+  readonly retryable?: boolean;
+}
+
+/**
+ * The one class of every error this package throws.
+ *
+ * Test with `error instanceof NestAuthError && error.code === 'USER_NOT_FOUND'`, or with
+ * {@link isNestAuthError}, which also holds when two copies of the package are loaded.
+ */
+export class NestAuthError<Code extends NestAuthErrorCode = NestAuthErrorCode> extends Error {
+  readonly code: Code;
+  readonly details: NestAuthErrorDetails;
+
+  constructor(code: Code, message: string, options: { details?: NestAuthErrorDetails; cause?: unknown } = {}) {
+    super(message);
+    this.name = 'NestAuthError';
+    this.code = code;
+    this.details = options.details ?? {};
+    // Not enumerable, as the language defines it: a logger that spreads the error does not print driver values.
+    if (options.cause !== undefined) {
+      Object.defineProperty(this, 'cause', { value: options.cause, configurable: true, writable: true });
+    }
+  }
+}
+
+/** True when `error` is ours and, if a code is given, has that code. */
+export function isNestAuthError<Code extends NestAuthErrorCode = NestAuthErrorCode>(
+  error: unknown,
+  code?: Code,
+): error is NestAuthError<Code> {
+  if (!(error instanceof Error) || error.name !== 'NestAuthError') return false;
+  const actual = (error as { code?: unknown }).code;
+  return code === undefined ? typeof actual === 'string' && actual in NEST_AUTH_ERRORS : actual === code;
+}
+
+/** What became of a transaction whose COMMIT was sent and never answered. */
+export type CommitOutcome = 'committed' | 'aborted' | 'unknown';
+
+/**
+ * COMMIT was sent and the connection was lost before the answer came.
+ *
+ * The work may or may not be durable, so it is never retried blindly. `resolve()` asks the server.
+ */
+export class CommitOutcomeUnknownError extends NestAuthError<'COMMIT_OUTCOME_UNKNOWN'> {
+  readonly #resolve: () => Promise<CommitOutcome>;
+
+  constructor(resolve: () => Promise<CommitOutcome>, cause: unknown) {
+    super('COMMIT_OUTCOME_UNKNOWN', 'The connection was lost after COMMIT was sent; call resolve() for the outcome', {
+      cause,
+    });
+    this.#resolve = resolve;
+  }
+
+  /**
+   * Asks PostgreSQL for the outcome on a fresh connection, waiting while it is still in progress.
+   * `unknown` when the transaction held no statement of this package that could report its id.
+   */
+  resolve(): Promise<CommitOutcome> {
+    return this.#resolve();
+  }
+}

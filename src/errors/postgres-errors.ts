@@ -1,0 +1,112 @@
+import { NestAuthError, type NestAuthErrorCode } from './nest-auth.error.js';
+
+/** The only place that reads `code` and `constraint` of a driver error. Message texts are never matched. */
+
+interface DriverError extends Error {
+  readonly code?: string;
+  readonly constraint?: string;
+  readonly table?: string;
+}
+
+/** Constraint and index names of the migrations, and what breaking each of them means. */
+const CODE_BY_CONSTRAINT: Readonly<Record<string, NestAuthErrorCode>> = {
+  nest_auth_users_realm_email_uq: 'EMAIL_ALREADY_EXISTS',
+  nest_auth_users_realm_phone_uq: 'PHONE_ALREADY_EXISTS',
+  nest_auth_identities_pk: 'IDENTITY_ALREADY_EXISTS',
+  nest_auth_identities_user_login_uq: 'IDENTITY_MISMATCH',
+  nest_auth_tenants_slug_uq: 'TENANT_ALREADY_EXISTS',
+  nest_auth_roles_owner_guard_name_uq: 'ROLE_ALREADY_EXISTS',
+  nest_auth_permissions_guard_name_uq: 'PERMISSION_ALREADY_EXISTS',
+  nest_auth_identities_user_fk: 'USER_NOT_FOUND',
+  nest_auth_user_accesses_user_fk: 'USER_NOT_FOUND',
+  nest_auth_platform_accesses_user_fk: 'USER_NOT_FOUND',
+  nest_auth_user_accesses_tenant_fk: 'TENANT_NOT_FOUND',
+  nest_auth_roles_tenant_fk: 'TENANT_NOT_FOUND',
+  nest_auth_user_access_roles_access_fk: 'ACCESS_NOT_FOUND',
+  nest_auth_platform_access_roles_access_fk: 'ACCESS_NOT_FOUND',
+  nest_auth_user_access_roles_role_fk: 'ROLE_NOT_FOUND',
+  nest_auth_platform_access_roles_role_fk: 'ROLE_NOT_FOUND',
+  nest_auth_user_access_roles_scope_ck: 'ROLE_SCOPE_MISMATCH',
+  nest_auth_user_access_roles_guard_ck: 'ROLE_SCOPE_MISMATCH',
+  nest_auth_platform_access_roles_scope_ck: 'ROLE_SCOPE_MISMATCH',
+  nest_auth_user_accesses_realm_ck: 'TENANT_SCOPE_MISMATCH',
+  nest_auth_platform_accesses_realm_ck: 'TENANT_SCOPE_MISMATCH',
+};
+
+const CODE_BY_SQLSTATE: Readonly<Record<string, NestAuthErrorCode>> = {
+  '25P02': 'TRANSACTION_ABORTED',
+  '40001': 'TRANSACTION_CONFLICT',
+  '40P01': 'TRANSACTION_CONFLICT',
+  '55P03': 'LOCK_TIMEOUT',
+  '57014': 'STATEMENT_TIMEOUT',
+  '53300': 'CONNECTION_UNAVAILABLE',
+  '57P03': 'CONNECTION_UNAVAILABLE',
+};
+
+/** The server or the network ended the connection; nothing that was not committed survives. */
+const CONNECTION_LOST_STATES = new Set(['57P01', '57P02', '25P03', '08000', '08003', '08006', '08P01']);
+
+const CONNECTION_LOST_SYSTEM_CODES = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
+
+/** Unwraps TypeORM's `QueryFailedError`, whose own `parameters` may hold a password hash. */
+function driverErrorOf(error: unknown): DriverError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const inner = (error as { driverError?: unknown }).driverError;
+  return (inner instanceof Error ? inner : error) as DriverError;
+}
+
+/** SQLSTATE of a driver error, or undefined when the failure has none. */
+export function sqlStateOf(error: unknown): string | undefined {
+  const code = driverErrorOf(error)?.code;
+  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+/** True when the error says that the connection itself has ended. */
+export function isConnectionLoss(error: unknown): boolean {
+  if (error instanceof NestAuthError) return error.code === 'CONNECTION_LOST';
+  const driver = driverErrorOf(error);
+  if (driver?.code === undefined) return false;
+  return CONNECTION_LOST_STATES.has(driver.code) || CONNECTION_LOST_SYSTEM_CODES.has(driver.code);
+}
+
+/** True when the whole transaction may be run again: it is certain that nothing of it was kept. */
+export function isRetryable(error: unknown): boolean {
+  if (error instanceof NestAuthError) return error.details.retryable === true;
+  const state = sqlStateOf(error);
+  return state === '40001' || state === '40P01' || isConnectionLoss(error);
+}
+
+/**
+ * Turns a failure of one of our own statements into a typed error.
+ * The cause is the driver's error, never TypeORM's, which carries the parameters.
+ */
+export function toNestAuthError(error: unknown): NestAuthError {
+  if (error instanceof NestAuthError) return error;
+  const driver = driverErrorOf(error);
+  // A subscriber of ours that throws after a statement arrives wrapped.
+  if (driver instanceof NestAuthError) return driver;
+  const sqlState = sqlStateOf(error);
+  if (isConnectionLoss(error)) {
+    return new NestAuthError('CONNECTION_LOST', 'The connection to PostgreSQL was lost', {
+      details: { retryable: true, ...(sqlState === undefined ? {} : { sqlState }) },
+      cause: driver,
+    });
+  }
+  const constraint = driver?.constraint;
+  const code =
+    (constraint === undefined ? undefined : CODE_BY_CONSTRAINT[constraint]) ??
+    (sqlState === undefined ? undefined : CODE_BY_SQLSTATE[sqlState]) ??
+    'DATABASE_ERROR';
+  const details = {
+    ...(sqlState === undefined ? {} : { sqlState }),
+    ...(constraint === undefined ? {} : { constraint }),
+    ...(driver?.table === undefined ? {} : { table: driver.table }),
+    ...(code === 'TRANSACTION_CONFLICT' ? { retryable: true } : {}),
+  };
+  return new NestAuthError(code, describe(code, sqlState, constraint), { details, cause: driver ?? error });
+}
+
+function describe(code: NestAuthErrorCode, sqlState: string | undefined, constraint: string | undefined): string {
+  const where = constraint === undefined ? '' : ` on ${constraint}`;
+  return `${code}: PostgreSQL answered ${sqlState ?? 'without a state'}${where}`;
+}

@@ -1,0 +1,169 @@
+import type { EntityManager, QueryRunner } from 'typeorm';
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import { isConnectionLoss } from '../errors/postgres-errors.js';
+import { discardOnRelease } from './connection-pool.js';
+import { frameOf, runInFrame } from './frame.js';
+import { dataSourceOf, wireOf } from './registry.js';
+import type { TransactionalManager, TransactionSettings } from './transaction.types.js';
+import type { WireTransaction } from './wire-transaction.js';
+
+/** The parts of TypeORM's runner that its public interface leaves out. */
+interface RunnerInternals {
+  transactionDepth: number;
+  isTransactionActive: boolean;
+  connect(): Promise<DriverClient>;
+}
+
+interface DriverClient {
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  removeListener(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+type TransactionCallback = (manager: EntityManager) => Promise<unknown>;
+
+/**
+ * Makes one query runner honest. Every runner that TypeORM creates passes through here, the host's own included.
+ *
+ * What is guarded, each for a fault that was seen: a failed nested start must not roll back and carry on in
+ * autocommit; a COMMIT answered with ROLLBACK must reject; a lost connection must say so; a manager must be dead once
+ * its transaction is over; nested transactions on one manager must not run into each other.
+ */
+export function guardRunner(runner: QueryRunner, settings: () => TransactionSettings): QueryRunner {
+  const wire = wireOf(runner);
+  const internals = runner as unknown as RunnerInternals;
+  guardConnect(internals, wire);
+  guardQuery(runner, wire);
+  guardStart(runner, internals, wire);
+  guardCommit(runner, wire);
+  guardNested(runner, wire, settings);
+  return runner;
+}
+
+function guardConnect(runner: RunnerInternals, wire: WireTransaction): void {
+  const connect = runner.connect.bind(runner);
+  let connected: Promise<DriverClient> | undefined;
+  const connectOnce = async (): Promise<DriverClient> => {
+    let client: DriverClient;
+    try {
+      client = await connect();
+    } catch (cause) {
+      connected = undefined;
+      throw new NestAuthError('CONNECTION_UNAVAILABLE', 'No connection could be had from the pool', {
+        details: { retryable: true },
+        cause,
+      });
+    }
+    // The driver tells the real cause only here; later calls merely find the runner released.
+    const onError = (error: Error): void => wire.connectionLost(error);
+    client.on('error', onError);
+    wire.onReleased(() => {
+      client.removeListener('error', onError);
+      if (wire.lost !== undefined) discardOnRelease(client);
+    });
+    return client;
+  };
+  runner.connect = () => (connected ??= connectOnce());
+}
+
+function guardQuery(runner: QueryRunner, wire: WireTransaction): void {
+  const query = runner.query.bind(runner) as (...args: unknown[]) => Promise<unknown>;
+  runner.query = async (text: string, ...rest: unknown[]): Promise<never> => {
+    const refusal = wire.refusalOf(text);
+    if (refusal !== undefined) throw refusal;
+    let sql = text;
+    if (wire.beginSql !== undefined && text === 'START TRANSACTION') {
+      sql = wire.beginSql;
+      wire.beginSql = undefined;
+    }
+    try {
+      return (await query(sql, ...rest)) as never;
+    } catch (error) {
+      if (isConnectionLoss(error)) wire.connectionLost(error);
+      throw wire.lost ?? error;
+    }
+  };
+  const release = runner.release.bind(runner);
+  runner.release = async () => {
+    wire.released();
+    await release();
+  };
+}
+
+function guardStart(runner: QueryRunner, internals: RunnerInternals, wire: WireTransaction): void {
+  const start = runner.startTransaction.bind(runner);
+  runner.startTransaction = async (isolation) => {
+    const nested = wire.isOpen;
+    try {
+      await start(isolation);
+    } catch (error) {
+      internals.isTransactionActive = nested;
+      if (nested) {
+        // TypeORM would answer a savepoint that could not be set by rolling the whole transaction back.
+        wire.markRollbackOnly(error);
+        wire.skipNextRollback = true;
+      } else {
+        // Without this the depth falls to -1 and the runner's next transaction begins with a SAVEPOINT.
+        internals.transactionDepth = 0;
+        if (wire.isOpen) await runner.query('ROLLBACK');
+      }
+      throw error;
+    }
+  };
+  const rollback = runner.rollbackTransaction.bind(runner);
+  runner.rollbackTransaction = async () => {
+    if (wire.skipNextRollback) {
+      wire.skipNextRollback = false;
+      return;
+    }
+    await rollback();
+  };
+}
+
+function guardCommit(runner: QueryRunner, wire: WireTransaction): void {
+  const commit = runner.commitTransaction.bind(runner);
+  runner.commitTransaction = async () => {
+    wire.assertCommittable();
+    await commit();
+    if (wire.outcome === 'rolled-back') {
+      throw new NestAuthError('TRANSACTION_ABORTED', 'PostgreSQL answered COMMIT with ROLLBACK: nothing was kept', {
+        cause: wire.failure,
+      });
+    }
+  };
+}
+
+function guardNested(runner: QueryRunner, wire: WireTransaction, settings: () => TransactionSettings): void {
+  const manager = runner.manager as TransactionalManager;
+  const dataSource = dataSourceOf(manager);
+  const transaction = manager.transaction.bind(manager) as (...args: unknown[]) => Promise<unknown>;
+  const guarded = async (first: unknown, second?: unknown): Promise<unknown> => {
+    const callback = (typeof first === 'function' ? first : second) as TransactionCallback;
+    const framed: TransactionCallback = (inner) =>
+      runInFrame(dataSource, inner as TransactionalManager, wire, () => callback(inner));
+    const run = (): Promise<unknown> =>
+      typeof first === 'function' ? transaction(framed) : transaction(first, callback === undefined ? undefined : framed);
+    if (!wire.isOpen) return run();
+    return frameOf(dataSource, manager, wire).lock.run(run, settings().operationTimeoutMs);
+  };
+  manager.transaction = guarded as EntityManager['transaction'];
+}
+
+/**
+ * Ends a manager for good: whatever is sent through it, or through repositories taken from it, is refused by a typed
+ * error instead of reaching a connection that belongs to somebody else by now.
+ */
+export function retire(manager: TransactionalManager, wire: WireTransaction): void {
+  const tombstone =
+    wire.lost ??
+    new NestAuthError(
+      'TRANSACTION_ENDED',
+      'This manager belongs to a transaction that is over; await every call inside the callback, and do not keep the manager',
+    );
+  wire.tombstone = tombstone;
+  Object.defineProperty(manager, 'queryRunner', {
+    configurable: true,
+    get(): never {
+      throw tombstone;
+    },
+  });
+}
