@@ -1,0 +1,151 @@
+import type { EntityManager } from 'typeorm';
+import { execute, type Statement, statement } from '../transaction/statement.js';
+import { splitPatch, toUser, userColumns, type UserRow } from './user.queries.js';
+import type { PreparedUpdate } from './user-input.policy.js';
+import type { NestAuthUser } from './user.entity.js';
+
+interface Shape {
+  /** `set` replaces the identity too, `remove` deletes it, `retype` only stores another spelling. */
+  readonly email: 'keep' | 'retype' | 'set' | 'remove';
+  readonly phone: 'keep' | 'set' | 'remove';
+}
+
+export interface LoginChange extends Shape {
+  readonly update: PreparedUpdate;
+}
+
+/** What really has to be done to a locked user; null when its logins stay as they are. */
+export function loginChange(
+  user: NestAuthUser,
+  emailNorm: string | null,
+  update: PreparedUpdate,
+): LoginChange | null {
+  const email = emailStep(user, emailNorm, update.email);
+  const phone =
+    update.phone === undefined || update.phone === user.phone ? 'keep' : update.phone === null ? 'remove' : 'set';
+  return email === 'keep' && phone === 'keep' ? null : { email, phone, update };
+}
+
+function emailStep(
+  user: NestAuthUser,
+  emailNorm: string | null,
+  email: PreparedUpdate['email'],
+): Shape['email'] {
+  if (email === undefined || (email === null && user.email === null)) return 'keep';
+  if (email === null) return 'remove';
+  if (email.norm !== emailNorm) return 'set';
+  return email.typed === user.email ? 'keep' : 'retype';
+}
+
+const statements = new Map<string, Statement<UserRow>>();
+
+/**
+ * Changes a locked user's logins with everything else of the update, in one statement: the old identities go, the new
+ * ones come, and the user's row follows only if all of them came. Null when somebody else has one of them.
+ *
+ * After null, {@link restoreIdentities} must run: the old identities may be gone already.
+ */
+export async function writeLoginChange(
+  manager: EntityManager,
+  user: NestAuthUser,
+  change: LoginChange,
+): Promise<NestAuthUser | null> {
+  const { update } = change;
+  const { removed, merged } = splitPatch(update.metadata ?? {});
+  const values = [
+    user.id,
+    user.realmId,
+    update.isActive ?? null,
+    removed,
+    JSON.stringify(merged),
+    ...(change.email === 'set' || change.email === 'retype' ? [update.email?.typed, update.email?.norm] : []),
+    ...(change.phone === 'set' ? [update.phone] : []),
+  ];
+  const [row] = await execute(manager, statementOf(change), values);
+  return row === undefined ? null : toUser(row, manager);
+}
+
+function statementOf({ email, phone }: Shape): Statement<UserRow> {
+  const key = `${email}_${phone}`;
+  let found = statements.get(key);
+  if (found === undefined) {
+    // It always counts as a change: also where the row is not updated, an old identity may be gone.
+    found = statement(`change_login_${key}`, changeLoginSql({ email, phone }), () => true);
+    statements.set(key, found);
+  }
+  return found;
+}
+
+function changeLoginSql({ email, phone }: Shape): string {
+  let last = 5;
+  const next = (): string => `$${(last += 1)}`;
+  const [typed, norm] = email === 'set' || email === 'retype' ? [next(), next()] : ['', ''];
+  const number = phone === 'set' ? next() : '';
+  const leaving = [
+    ...(email === 'set' || email === 'remove' ? [`'email'`] : []),
+    ...(phone === 'set' || phone === 'remove' ? [`'phone'`] : []),
+  ];
+  const coming = [
+    ...(email === 'set' ? [{ provider: 'email', id: norm }] : []),
+    ...(phone === 'set' ? [{ provider: 'phone', id: number }] : []),
+  ];
+  const free = coming.map(
+    ({ provider, id }) =>
+      `not exists (select 1 from nest_auth_identities where provider_id = ${id} and provider = '${provider}' and realm_id = $2)`,
+  );
+  const emailColumns = {
+    keep: [],
+    retype: [`email = ${typed}`, `email_norm = ${norm}`],
+    set: [`email = ${typed}`, `email_norm = ${norm}`, 'email_verified_at = null'],
+    remove: ['email = null', 'email_norm = null', 'email_verified_at = null'],
+  }[email];
+  const phoneColumns = {
+    keep: [],
+    set: [`phone = ${number}`, 'phone_verified_at = null'],
+    remove: ['phone = null', 'phone_verified_at = null'],
+  }[phone];
+  return `with gate as (select ${free.join(' and ') || 'true'} as free),
+    gone as (
+      delete from nest_auth_identities using gate
+      where user_id = $1 and realm_id = $2 and provider = any(array[${leaving.join(', ')}]::text[]) and gate.free
+      returning 1),
+    made as (
+      insert into nest_auth_identities (realm_id, user_id, provider, provider_id)
+      select $2::uuid, $1::uuid, login.provider, login.provider_id
+      from (values ${coming.map(({ provider, id }) => `('${provider}', ${id}::text)`).join(', ') || '(null::text, null::text)'})
+        as login (provider, provider_id), gate
+      where gate.free and login.provider is not null and (select count(*) from gone) >= 0
+      on conflict do nothing
+      returning 1)
+    update nest_auth_users u set
+      ${[...emailColumns, ...phoneColumns].join(', ')},
+      status = case when $3::boolean is null then u.status when $3 then 'active'
+        when u.status = 'active' then 'inactive' else u.status end,
+      is_active = case when $3::boolean is null then u.is_active else $3 end,
+      metadata = (u.metadata - $4::text[]) || $5::jsonb,
+      version = u.version + 1,
+      updated_at = now()
+    where u.id = $1 and u.realm_id = $2 and (select count(*) from made) = ${coming.length}
+      and (select free from gate)
+    returning ${userColumns('u')}`;
+}
+
+const RESTORE: Statement<{ provider: string }> = {
+  text: `with gone as (
+      delete from nest_auth_identities i using nest_auth_users u
+      where u.id = $1 and i.user_id = u.id and i.provider in ('email', 'phone')
+        and i.provider_id is distinct from case i.provider when 'email' then u.email_norm else u.phone end
+      returning 1)
+    insert into nest_auth_identities (realm_id, user_id, provider, provider_id)
+    select u.realm_id, u.id, login.provider, login.provider_id
+    from nest_auth_users u, lateral (values ('email', u.email_norm), ('phone', u.phone)) as login (provider, provider_id)
+    where u.id = $1 and login.provider_id is not null and (select count(*) from gone) >= 0
+    on conflict do nothing
+    returning provider`,
+  changes: () => true,
+};
+
+/** Makes a locked user's identities those of its row again, after a change that lost a race half-way. */
+export async function restoreIdentities(manager: EntityManager, userId: string): Promise<void> {
+  await execute(manager, RESTORE, [userId]);
+}

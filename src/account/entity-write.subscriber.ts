@@ -1,0 +1,113 @@
+import type {
+  EntityMetadata,
+  EntitySubscriberInterface,
+  InsertEvent,
+  LoadEvent,
+  ObjectLiteral,
+  RemoveEvent,
+  UpdateEvent,
+} from 'typeorm';
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import { NestAuthBaseEntity } from '../transaction/base.entity.js';
+import { rememberOrigin } from '../transaction/entity-origin.js';
+import { UserStatusEnum } from './account.types.js';
+
+/** Junction tables behind many-to-many relations, and what to call instead of saving the relation. */
+const JUNCTIONS: Readonly<Record<string, string>> = {
+  nest_auth_user_access_roles: 'userAccess.assignRoles() or UserService.setUserAccessRoles()',
+  nest_auth_platform_access_roles: 'platformAccess.assignRoles()',
+  nest_auth_role_permissions: 'RoleService.setRolePermissions()',
+};
+
+/**
+ * What holds when a host writes our entities through the ORM: `manager.save`, `manager.update`, query builders.
+ *
+ * Some columns are refused there because writing them alone would be half of a change; status and `isActive` are kept
+ * in step; a save of an entity that has changed meanwhile is refused. Raw SQL passes this by and meets the constraints.
+ */
+export class EntityWriteSubscriber implements EntitySubscriberInterface {
+  afterLoad(entity: ObjectLiteral, event?: LoadEvent<ObjectLiteral>): void {
+    if (entity instanceof NestAuthBaseEntity && event !== undefined) rememberOrigin(entity, event.manager);
+  }
+
+  beforeInsert(event: InsertEvent<ObjectLiteral>): void {
+    this.#refuseJunction(event.metadata, 'added to');
+    if (event.metadata.tableName !== 'nest_auth_users') return;
+    throw refusal('A user made through the ORM would have no identities; call UserService.createUser()');
+  }
+
+  beforeUpdate(event: UpdateEvent<ObjectLiteral>): void {
+    const { metadata, entity, databaseEntity } = event;
+    if (entity === undefined || !metadata.tableName.startsWith('nest_auth_')) return;
+    assertFresh(entity, databaseEntity, metadata);
+    if (metadata.tableName !== 'nest_auth_users') return;
+    // Without the loaded row this is `manager.update` or a query builder, and `entity` is what will be set.
+    const changed =
+      databaseEntity === undefined
+        ? Object.keys(entity)
+        : event.updatedColumns.map(({ propertyName }) => propertyName);
+    refuseLoginColumns(changed);
+    alignStatus(entity, changed, databaseEntity);
+  }
+
+  beforeRemove(event: RemoveEvent<ObjectLiteral>): void {
+    this.#refuseJunction(event.metadata, 'removed from');
+  }
+
+  #refuseJunction(metadata: EntityMetadata, verb: string): void {
+    const instead = JUNCTIONS[metadata.tableName];
+    if (instead === undefined || !metadata.isJunction) return;
+    throw refusal(`Rows are not ${verb} this relation by saving it; call ${instead}`);
+  }
+}
+
+/** TypeORM would write the older version back. It compares without a lock: `expectedVersion` of the services is exact. */
+function assertFresh(
+  entity: ObjectLiteral,
+  databaseEntity: ObjectLiteral | undefined,
+  metadata: EntityMetadata,
+): void {
+  const version = metadata.versionColumn?.propertyName;
+  if (version === undefined || databaseEntity === undefined || entity[version] === undefined) return;
+  if (entity[version] !== databaseEntity[version]) {
+    throw new NestAuthError('STALE_VERSION', `The ${metadata.name} has changed since it was read; read it again`);
+  }
+}
+
+function refuseLoginColumns(changed: readonly string[]): void {
+  if (changed.includes('email')) {
+    throw refusal('An email is changed together with its identity; call user.updateEmail() or UserService.updateUser()');
+  }
+  if (changed.includes('phone')) {
+    throw refusal('A phone is changed together with its identity; call user.updatePhone() or UserService.updateUser()');
+  }
+}
+
+/** `status` and `isActive` say the same: whoever sets one of them sets the other. */
+function alignStatus(
+  entity: ObjectLiteral,
+  changed: readonly string[],
+  databaseEntity: ObjectLiteral | undefined,
+): void {
+  const status = changed.includes('status');
+  const isActive = changed.includes('isActive');
+  if (status && isActive) {
+    if ((entity['status'] === UserStatusEnum.ACTIVE) === entity['isActive']) return;
+    throw refusal('status and isActive contradict each other; set one of them');
+  }
+  if (status) entity['isActive'] = entity['status'] === UserStatusEnum.ACTIVE;
+  if (isActive) entity['status'] = statusFor(entity['isActive'] as boolean, databaseEntity);
+}
+
+function statusFor(isActive: boolean, databaseEntity: ObjectLiteral | undefined): unknown {
+  if (isActive) return UserStatusEnum.ACTIVE;
+  const inactive = UserStatusEnum.INACTIVE;
+  if (databaseEntity === undefined) {
+    return () => `CASE WHEN status = '${UserStatusEnum.ACTIVE}' THEN '${inactive}' ELSE status END`;
+  }
+  return databaseEntity['status'] === UserStatusEnum.ACTIVE ? inactive : databaseEntity['status'];
+}
+
+function refusal(message: string): NestAuthError {
+  return new NestAuthError('ENTITY_WRITE_REFUSED', message);
+}

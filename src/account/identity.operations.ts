@@ -1,0 +1,179 @@
+import type { EntityManager } from 'typeorm';
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import { assertUuid, checkMetadata, InputIssues } from '../errors/input.js';
+import type { EventPublisher } from '../events/event-publisher.js';
+import { UserUpdatedEvent } from '../events/nest-auth.events.js';
+import type { TransactionHost } from '../transaction/transaction-host.js';
+import type { AccountPort, UpdateIdentityInput } from './account.port.js';
+import type { UpdateUserInput } from './account.types.js';
+import type { HashedPassword } from './hashed-password.js';
+import { findLoginIdentity, findOrCreateIdentityRow, patchIdentityRow, replaceIdentityRow } from './identity.queries.js';
+import type { NestAuthIdentity } from './identity.entity.js';
+import { conflictError } from './login-conflict.queries.js';
+import { isHashedPassword, type PasswordService } from './password.service.js';
+import type { NestAuthUser } from './user.entity.js';
+import { CONFLICT_ATTEMPTS, lostEveryRace, type UserOperations, userNotFound } from './user.operations.js';
+import { prepareIdentity } from './user-input.policy.js';
+import { lockUser, readPasswordHash, storePasswordHash } from './user.queries.js';
+
+/** What the helpers of a user entity do, by the same operations as the services. */
+export class IdentityOperations implements AccountPort {
+  constructor(
+    private readonly transactions: TransactionHost,
+    private readonly users: UserOperations,
+    private readonly events: EventPublisher,
+    private readonly passwords: PasswordService,
+    private readonly defaultRegion: string | undefined,
+  ) {}
+
+  async findOrCreateIdentity(
+    user: NestAuthUser,
+    provider: string,
+    providerId: string,
+    manager?: EntityManager,
+  ): Promise<NestAuthIdentity> {
+    assertUuid('user.id', user.id);
+    const wanted = prepareIdentity(provider, providerId, this.defaultRegion);
+    const found = await this.transactions.operate(manager, (m) => this.#findOrCreate(m, user, wanted));
+    if (found !== null) return found;
+    // The user has no such login yet: taking it is a change of the user, and makes the identity on the way.
+    await this.#change(user, { [provider]: providerId }, manager);
+    return this.findOrCreateIdentity(user, provider, providerId, manager);
+  }
+
+  /** Null when the login is the user's to take, but not theirs yet. */
+  async #findOrCreate(
+    manager: EntityManager,
+    user: NestAuthUser,
+    { provider, providerId }: { provider: string; providerId: string },
+  ): Promise<NestAuthIdentity | null> {
+    if (isLogin(provider)) return this.#findLogin(manager, user, provider, providerId);
+    for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt += 1) {
+      const found = await findOrCreateIdentityRow(manager, user, provider, providerId);
+      if (found === null) {
+        // Nobody has it and it was not made: either the user is gone, or its holder has just committed.
+        await this.users.getOrThrow(manager, user.id);
+        continue;
+      }
+      if (found.identity.userId !== user.id) throw conflictError(['identities']);
+      if (found.made) this.#announce(manager, user, ['identities']);
+      return found.identity;
+    }
+    throw lostEveryRace();
+  }
+
+  async #findLogin(
+    manager: EntityManager,
+    user: NestAuthUser,
+    provider: 'email' | 'phone',
+    providerId: string,
+  ): Promise<NestAuthIdentity | null> {
+    const identity = await findLoginIdentity(manager, user, provider);
+    if (identity === null) return null;
+    if (identity.providerId === providerId) return identity;
+    const method = provider === 'email' ? 'updateEmail' : 'updatePhone';
+    throw new NestAuthError(
+      'IDENTITY_MISMATCH',
+      `The user has another ${provider}, and its identity is always equal to it; change both with ${method}`,
+      { details: { fields: [provider] } },
+    );
+  }
+
+  async updateOrCreateIdentity(
+    user: NestAuthUser,
+    provider: string,
+    data: UpdateIdentityInput,
+    manager?: EntityManager,
+  ): Promise<NestAuthIdentity> {
+    assertUuid('user.id', user.id);
+    const { providerId, metadata = {} } = data;
+    const issues = new InputIssues();
+    issues.fields(data, ['providerId', 'metadata']);
+    checkMetadata(issues, 'metadata', metadata);
+    issues.refuse('The identity cannot be updated');
+    const wanted = providerId === undefined ? null : prepareIdentity(provider, providerId, this.defaultRegion);
+    return this.transactions.atomic(manager, async (m) => {
+      if (wanted !== null && isLogin(provider)) await this.#change(user, { [provider]: providerId }, m);
+      return this.#replace(m, user, provider, isLogin(provider) ? null : wanted, metadata);
+    });
+  }
+
+  async #replace(
+    manager: EntityManager,
+    user: NestAuthUser,
+    provider: string,
+    wanted: { providerId: string } | null,
+    metadata: Readonly<Record<string, unknown>>,
+  ): Promise<NestAuthIdentity> {
+    // Held, so that two replacements of one account cannot leave both.
+    if ((await lockUser(manager, user.id)) === null) throw userNotFound(user.id);
+    const identity =
+      wanted === null
+        ? await patchIdentityRow(manager, user, provider, metadata)
+        : await replaceIdentityRow(manager, user, provider, wanted.providerId, metadata);
+    if (identity === null) {
+      if (wanted !== null) throw conflictError(['identities']);
+      throw new NestAuthError('VALIDATION_FAILED', `The user has no ${provider} identity yet; pass its providerId`, {
+        details: { issues: [{ path: 'providerId', message: 'is needed to make an identity' }] },
+      });
+    }
+    this.#announce(manager, user, ['identities']);
+    return identity;
+  }
+
+  updateEmail(user: NestAuthUser, email: string | null, manager?: EntityManager): Promise<void> {
+    return this.#change(user, { email }, manager);
+  }
+
+  updatePhone(user: NestAuthUser, phone: string | null, manager?: EntityManager): Promise<void> {
+    return this.#change(user, { phone }, manager);
+  }
+
+  /** Changes the user by the operation the service uses, and brings the entity up to date. */
+  async #change(user: NestAuthUser, input: UpdateUserInput, manager?: EntityManager): Promise<void> {
+    assertUuid('user.id', user.id);
+    const updated = await this.transactions.atomic(manager, (m) => this.users.update(m, user.id, input));
+    refresh(user, updated);
+  }
+
+  async setPassword(
+    user: NestAuthUser,
+    password: string | HashedPassword | null,
+    manager?: EntityManager,
+  ): Promise<void> {
+    assertUuid('user.id', user.id);
+    const phc = await this.hashOf(password);
+    const updated = await this.transactions.operate(manager, async (m) => {
+      const stored = await storePasswordHash(m, user.id, phc);
+      if (stored === null) throw userNotFound(user.id);
+      this.#announce(m, stored, ['password']);
+      return stored;
+    });
+    refresh(user, updated);
+  }
+
+  async validatePassword(user: NestAuthUser, password: string, manager?: EntityManager): Promise<boolean> {
+    assertUuid('user.id', user.id);
+    const stored = await this.transactions.operate(manager, (m) => readPasswordHash(m, user.id));
+    return this.passwords.verify(stored ?? null, password);
+  }
+
+  /** What is stored for a password of any accepted form. Hashes plain text, so no connection may be held here. */
+  async hashOf(password: string | HashedPassword | null | undefined): Promise<string | null> {
+    if (password === undefined || password === null) return null;
+    return (isHashedPassword(password) ? password : await this.passwords.hash(password)).phc;
+  }
+
+  #announce(manager: EntityManager, user: NestAuthUser, changed: readonly string[]): void {
+    this.events.publish(manager, new UserUpdatedEvent(user, {}, changed));
+  }
+}
+
+function isLogin(provider: string): provider is 'email' | 'phone' {
+  return provider === 'email' || provider === 'phone';
+}
+
+/** Copies the columns, not the relations: those were loaded by the host, for reasons of its own. */
+function refresh(user: NestAuthUser, updated: NestAuthUser): void {
+  Object.assign(user, updated);
+}

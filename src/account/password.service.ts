@@ -1,0 +1,144 @@
+import { availableParallelism } from 'node:os';
+import { randomBytes } from 'node:crypto';
+import argon2 from 'argon2';
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import type { HashedPassword } from './hashed-password.js';
+
+/** How passwords are hashed. */
+export interface PasswordSettings {
+  /** Memory of one hash, in KiB. @default 19456 */
+  readonly memoryKiB: number;
+  /** Passes over the memory. @default 2 */
+  readonly iterations: number;
+  /** Lanes. @default 1 */
+  readonly parallelism: number;
+  /** Hashes computed at once; each holds `memoryKiB`. @default the number of cores, at most 4 */
+  readonly maxConcurrent: number;
+  /** Hashes that may wait; one more is refused with `HASHING_BUSY`. @default 1000 */
+  readonly maxQueued: number;
+}
+
+export const DEFAULT_PASSWORD_SETTINGS: PasswordSettings = {
+  memoryKiB: 19_456,
+  iterations: 2,
+  parallelism: 1,
+  maxConcurrent: Math.min(4, availableParallelism()),
+  maxQueued: 1_000,
+};
+
+/**
+ * The weakest argon2id parameters OWASP accepts, as memory in KiB by number of passes.
+ * @see https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html (SEC-01)
+ */
+const FLOOR_BY_ITERATIONS: readonly number[] = [47_104, 19_456, 12_288, 9_216, 7_168];
+
+/** Longer input costs more than any passphrase is worth (SEC-04); nothing is ever cut off. */
+const MAX_PASSWORD_BYTES = 4_096;
+
+const hashes = new WeakSet<object>();
+
+/** Hashes and verifies passwords with argon2id, a bounded number at once. Touches no database. */
+export class PasswordService {
+  readonly #settings: PasswordSettings;
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+  #dummy: Promise<HashedPassword> | undefined;
+
+  constructor(settings: PasswordSettings = DEFAULT_PASSWORD_SETTINGS) {
+    assertStrongEnough(settings);
+    this.#settings = settings;
+  }
+
+  /**
+   * Hashes a password, for `createUser({ password })` or `setPassword`. Call it before a transaction begins: hashing
+   * takes tens of milliseconds, during which an open transaction would hold a connection and its locks.
+   *
+   * @throws `VALIDATION_FAILED` for an empty or oversized password, `HASHING_BUSY` when the queue is full.
+   */
+  async hash(password: string): Promise<HashedPassword> {
+    const bytes = bytesOf(password);
+    const { memoryKiB, iterations, parallelism } = this.#settings;
+    const phc = await this.#bounded(() =>
+      argon2.hash(bytes, { type: argon2.argon2id, memoryCost: memoryKiB, timeCost: iterations, parallelism }),
+    );
+    return brand(phc);
+  }
+
+  /**
+   * Whether `password` is the one that was hashed. Without a stored hash the answer is false at the same cost, so that
+   * the time does not tell whether there is one (SEC-08).
+   */
+  async verify(stored: string | null, password: string): Promise<boolean> {
+    if (typeof password !== 'string' || password === '' || Buffer.byteLength(password) > MAX_PASSWORD_BYTES) return false;
+    const against = stored ?? (await this.#dummyHash()).phc;
+    const matches = await this.#bounded(() => argon2.verify(against, Buffer.from(password)));
+    return stored !== null && matches;
+  }
+
+  /** Whether a stored hash was made with other parameters than those of now. */
+  needsRehash(stored: string): boolean {
+    const { memoryKiB, iterations, parallelism } = this.#settings;
+    return argon2.needsRehash(stored, { memoryCost: memoryKiB, timeCost: iterations, parallelism });
+  }
+
+  #dummyHash(): Promise<HashedPassword> {
+    return (this.#dummy ??= this.hash(randomBytes(16).toString('hex')));
+  }
+
+  async #bounded<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#running >= this.#settings.maxConcurrent) await this.#turn();
+    else this.#running += 1;
+    try {
+      return await work();
+    } finally {
+      // The place is handed on, not freed and taken again, so that nobody can slip in between.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running -= 1;
+      else next();
+    }
+  }
+
+  #turn(): Promise<void> {
+    if (this.#waiting.length >= this.#settings.maxQueued) {
+      throw new NestAuthError('HASHING_BUSY', `${this.#settings.maxQueued} passwords are already waiting to be hashed`);
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+/** True for what `PasswordService.hash` returned, and for nothing that came from outside. */
+export function isHashedPassword(value: unknown): value is HashedPassword {
+  return typeof value === 'object' && value !== null && hashes.has(value);
+}
+
+function brand(phc: string): HashedPassword {
+  const hashed = Object.freeze({ phc }) as HashedPassword;
+  hashes.add(hashed);
+  return hashed;
+}
+
+function bytesOf(password: unknown): Buffer {
+  const bytes = typeof password === 'string' ? Buffer.from(password) : undefined;
+  if (bytes !== undefined && bytes.length > 0 && bytes.length <= MAX_PASSWORD_BYTES) return bytes;
+  const message = `must be a string of 1 to ${MAX_PASSWORD_BYTES} bytes`;
+  throw new NestAuthError('VALIDATION_FAILED', `The password cannot be used: it ${message}`, {
+    details: { issues: [{ path: 'password', message }] },
+  });
+}
+
+function assertStrongEnough({ memoryKiB, iterations, parallelism, maxConcurrent, maxQueued }: PasswordSettings): void {
+  const floor = FLOOR_BY_ITERATIONS[Math.min(iterations, FLOOR_BY_ITERATIONS.length) - 1];
+  if (floor === undefined || !Number.isInteger(iterations)) refuse('password.iterations', 'must be a whole number, at least 1');
+  else if (!Number.isInteger(memoryKiB) || memoryKiB < floor) {
+    refuse('password.memoryKiB', `must be at least ${floor} with ${iterations} iterations (OWASP)`);
+  }
+  if (!Number.isInteger(parallelism) || parallelism < 1) refuse('password.parallelism', 'must be a whole number, at least 1');
+  if (!Number.isInteger(maxConcurrent) || maxConcurrent < 1) {
+    refuse('password.maxConcurrent', 'must be a whole number, at least 1');
+  }
+  if (!Number.isInteger(maxQueued) || maxQueued < 0) refuse('password.maxQueued', 'must be a whole number, at least 0');
+}
+
+function refuse(option: string, message: string): never {
+  throw new NestAuthError('INVALID_OPTIONS', `${option} ${message}`, { details: { option } });
+}

@@ -1,0 +1,36 @@
+import type { EntityManager } from 'typeorm';
+import type { CreateUserContext, CreateUserInput, UpdateUserInput } from './account.types.js';
+import type { NestAuthUser } from './user.entity.js';
+
+/** An input as hooks see it: the password is hashed before they run. */
+export type CreateUserHookInput = Omit<CreateUserInput, 'password'>;
+
+/**
+ * What a host runs inside the transaction of every creation, change and deletion, on every path.
+ *
+ * `manager` is the transaction's. A throw rolls all of it back, also when the transaction is the caller's and the
+ * caller swallows the error. Hooks make a call need a transaction; without them a creation is one statement.
+ */
+export interface UserHooks {
+  /** May return a changed input; it is validated like the caller's. */
+  readonly beforeCreate?: (
+    input: CreateUserHookInput,
+    manager: EntityManager,
+    context: CreateUserContext,
+  ) => Promise<CreateUserHookInput | void> | CreateUserHookInput | void;
+  readonly afterCreate?: (
+    user: NestAuthUser,
+    input: CreateUserHookInput,
+    manager: EntityManager,
+    context: CreateUserContext,
+  ) => Promise<void> | void;
+  /** May return a changed input. `user` is what it still is. */
+  readonly beforeUpdate?: (
+    user: NestAuthUser,
+    input: UpdateUserInput,
+    manager: EntityManager,
+  ) => Promise<UpdateUserInput | void> | UpdateUserInput | void;
+  readonly afterUpdate?: (user: NestAuthUser, input: UpdateUserInput, manager: EntityManager) => Promise<void> | void;
+  readonly beforeDelete?: (user: NestAuthUser, manager: EntityManager) => Promise<void> | void;
+  readonly afterDelete?: (user: NestAuthUser, manager: EntityManager) => Promise<void> | void;
+}
