@@ -1,0 +1,45 @@
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import type { AccessDelta } from './access.types.js';
+
+/** Refuses an access that the user cannot have, by what a statement has found. */
+export function assertMayHaveAccess(found: {
+  readonly user_ok: boolean;
+  readonly tenant_ok: boolean;
+  readonly realm_ok: boolean;
+}): void {
+  if (!found.user_ok) throw new NestAuthError('USER_NOT_FOUND', 'The access was asked for the id of no user');
+  if (!found.tenant_ok) {
+    throw new NestAuthError('TENANT_NOT_FOUND', 'The access was asked for a tenant that does not exist or is not active');
+  }
+  if (!found.realm_ok) {
+    throw new NestAuthError(
+      'TENANT_SCOPE_MISMATCH',
+      "The access lies outside the user's realm: a tenant's own user has access to that tenant only",
+    );
+  }
+}
+
+/** Refuses roles that do not exist, or that an access of this kind cannot have. */
+export function assertRolesFit({ unknown, misplaced }: { unknown: readonly string[]; misplaced: readonly string[] }): void {
+  if (unknown.length > 0) {
+    throw new NestAuthError('ROLE_NOT_FOUND', 'Some roles do not exist or are not active; see details.ids', {
+      details: { ids: unknown },
+    });
+  }
+  if (misplaced.length > 0) {
+    throw new NestAuthError(
+      'ROLE_SCOPE_MISMATCH',
+      'Some roles belong to another tenant, or to a guard that this access cannot have; see details.ids',
+      { details: { ids: misplaced } },
+    );
+  }
+}
+
+export function noAccess(method: string): NestAuthError {
+  return new NestAuthError('ACCESS_NOT_FOUND', `${method} was called for a user without access to the tenant`);
+}
+
+/** The delta of an access that was made, or changed otherwise, with no role given or taken. */
+export function emptyDelta(): AccessDelta {
+  return { added: [], removed: [] };
+}

@@ -1,0 +1,263 @@
+import type { EntityManager } from 'typeorm';
+import type { NestAuthUser } from '../account/user.entity.js';
+import { assertUuid, InputIssues } from '../errors/input.js';
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import type { EventPublisher } from '../events/event-publisher.js';
+import { PlatformAccessChangedEvent, UserAccessChangedEvent, UserAccessDeletedEvent } from '../events/nest-auth.events.js';
+import type { Tenancy } from '../tenant/tenancy.js';
+import type { NestAuthTenant } from '../tenant/tenant.entity.js';
+import { toTenant } from '../tenant/tenant.queries.js';
+import { TenantModeEnum } from '../tenant/tenant.types.js';
+import { encodeCursor, type Page, type PageOptions, PAGE_FIELDS, readIdCursor, readPage, toPage } from '../transaction/keyset.js';
+import { untilDecided } from '../transaction/optimistic.js';
+import type { TransactionHost } from '../transaction/transaction-host.js';
+import { readRoleIds } from './access-input.policy.js';
+import { assertMayHaveAccess, assertRolesFit, emptyDelta, noAccess } from './access-refusals.policy.js';
+import type { AccessPort } from './access.port.js';
+import { isMember } from './access.queries.js';
+import { type AccessDelta, AccessStatusEnum } from './access.types.js';
+import type { NestAuthPlatformAccess } from './platform-access.entity.js';
+import { ensurePlatform, findPlatform, type PlatformAccessRow, toPlatformAccess } from './platform-access.queries.js';
+import type { SetChange } from './role-permissions.queries.js';
+import type { NestAuthUserAccess } from './user-access.entity.js';
+import { type AccessRolesRow, changePlatformAccessRoles, changeUserAccessRoles } from './user-access-roles.queries.js';
+import {
+  chooseDefaultAccess,
+  deleteAccess,
+  ensureAccess,
+  findAccess,
+  listTenantsOfUser,
+  setAccessStatus,
+  toUserAccess,
+  type UserAccessRow,
+} from './user-access.queries.js';
+
+const TENANT_LIMITS = { defaultLimit: 20, maxLimit: 100 } as const;
+
+/** What became of a set of roles; `version` is the access's new one, undefined when nothing has changed. */
+interface RolesChange extends AccessDelta {
+  readonly version: number | undefined;
+}
+
+/** The rules of accesses and of the roles on them: validate, write, announce. */
+export class AccessOperations implements AccessPort {
+  constructor(
+    private readonly transactions: TransactionHost,
+    private readonly publisher: EventPublisher,
+    private readonly tenancy: Tenancy,
+  ) {}
+
+  /** Makes `roleIds` the roles of the access, which is made if missing. One statement unless others change it too. */
+  async setUserAccessRoles(m: EntityManager, userId: string, tenantId: string, roleIds: readonly string[]) {
+    return deltaOf(await this.#changeUserRoles(m, userId, tenantId, roleIds, 'set'));
+  }
+
+  async addUserAccessRoles(m: EntityManager, userId: string, tenantId: string, roleIds: readonly string[]) {
+    return deltaOf(await this.#changeUserRoles(m, userId, tenantId, roleIds, 'add'));
+  }
+
+  /** Takes away those of the roles that the access has; an access is never made for that. */
+  async removeUserAccessRoles(m: EntityManager, userId: string, tenantId: string, roleIds: readonly string[]) {
+    return deltaOf(await this.#changeUserRoles(m, userId, tenantId, roleIds, 'remove'));
+  }
+
+  /** As {@link setUserAccessRoles}, for the platform. */
+  async setPlatformAccessRoles(m: EntityManager, userId: string, roleIds: readonly string[]): Promise<AccessDelta> {
+    return deltaOf(await this.#changePlatformRoles(m, userId, roleIds));
+  }
+
+  /** The access, made if missing; the first one of a user becomes the default. One statement unless a race is lost. */
+  async ensureUserAccess(manager: EntityManager, userId: string, tenantId: string): Promise<NestAuthUserAccess> {
+    assertUuid('userId', userId);
+    const named = this.tenancy.named(tenantId);
+    const row = await untilDecided(async () => {
+      const found = await ensureAccess(manager, userId, named, this.#ownRealmOnly);
+      if (found.user_id !== null) return found;
+      assertMayHaveAccess(found);
+      return undefined;
+    });
+    if (row.created) this.publisher.publish(manager, new UserAccessChangedEvent(userId, named, emptyDelta()));
+    return toUserAccess(row as UserAccessRow, manager);
+  }
+
+  async findUserAccess(manager: EntityManager, userId: string, tenantId: string): Promise<NestAuthUserAccess | null> {
+    assertUuid('userId', userId);
+    return findAccess(manager, userId, this.tenancy.named(tenantId));
+  }
+
+  async ensurePlatformAccess(manager: EntityManager, userId: string): Promise<NestAuthPlatformAccess> {
+    assertUuid('userId', userId);
+    const row = await untilDecided(async () => {
+      const found = await ensurePlatform(manager, userId);
+      if (found.user_id !== null) return found;
+      assertMayHaveAccess({ ...found, tenant_ok: true });
+      return undefined;
+    });
+    if (row.created) this.publisher.publish(manager, new PlatformAccessChangedEvent(userId, emptyDelta()));
+    return toPlatformAccess(row as PlatformAccessRow, manager);
+  }
+
+  async findPlatformAccess(manager: EntityManager, userId: string): Promise<NestAuthPlatformAccess | null> {
+    assertUuid('userId', userId);
+    return findPlatform(manager, userId);
+  }
+
+  /** Removes the access with its roles; false when there was none. */
+  async deleteUserAccess(manager: EntityManager, userId: string, tenantId: string): Promise<boolean> {
+    assertUuid('userId', userId);
+    const named = this.tenancy.named(tenantId);
+    const deleted = await deleteAccess(manager, userId, named);
+    if (deleted) this.publisher.publish(manager, new UserAccessDeletedEvent(userId, named));
+    return deleted;
+  }
+
+  /** A suspended access keeps its roles and grants nothing. */
+  async setUserAccessStatus(
+    manager: EntityManager,
+    userId: string,
+    tenantId: string,
+    status: AccessStatusEnum,
+  ): Promise<NestAuthUserAccess> {
+    assertUuid('userId', userId);
+    const named = this.tenancy.named(tenantId);
+    assertStatus(status);
+    const row = await untilDecided(async () => {
+      const found = await setAccessStatus(manager, userId, named, status);
+      if (found === undefined) throw noAccess('setUserAccessStatus');
+      return found.status === status ? found : undefined;
+    });
+    if (row.changed) this.publisher.publish(manager, new UserAccessChangedEvent(userId, named, emptyDelta()));
+    return toUserAccess(row, manager);
+  }
+
+  /** Makes the access the one a sign-in lands in. Two statements; `manager` must be a transaction's. */
+  async setDefaultAccess(manager: EntityManager, userId: string, tenantId: string): Promise<NestAuthUserAccess> {
+    assertUuid('userId', userId);
+    const access = await chooseDefaultAccess(manager, userId, this.tenancy.named(tenantId));
+    if (access === null) throw noAccess('setDefaultAccess');
+    return access;
+  }
+
+  /** The active tenants to which the user has an active access, in the order of their making. */
+  async getUserTenants(manager: EntityManager, userId: string, options: PageOptions = {}): Promise<NestAuthTenant[]> {
+    const { items } = await this.getUserTenantsPage(manager, userId, options);
+    return items;
+  }
+
+  async getUserTenantsPage(
+    manager: EntityManager,
+    userId: string,
+    options: PageOptions = {},
+  ): Promise<Page<NestAuthTenant>> {
+    assertUuid('userId', userId);
+    const issues = new InputIssues();
+    issues.fields(options, PAGE_FIELDS);
+    issues.refuse('The tenants cannot be listed');
+    const { limit, after, offset } = readPage(options, TENANT_LIMITS);
+    const kind = `user-tenants.${userId.toLowerCase()}`;
+    const window = { afterId: readIdCursor(kind, after), limit: limit + 1, offset, builtIn: this.#disabled };
+    const rows = await listTenantsOfUser(manager, userId, window);
+    return toPage(rows, limit, (row) => toTenant(row, manager), ({ id }) => encodeCursor(kind, { id }));
+  }
+
+  /** Whether user, tenant and access are there and active. */
+  async isUserInTenant(manager: EntityManager, userId: string, tenantId: string): Promise<boolean> {
+    assertUuid('userId', userId);
+    return isMember(manager, userId, this.tenancy.named(tenantId));
+  }
+
+  async getUserAccess(user: NestAuthUser, tenantId: string, createIfNotExists: boolean, manager?: EntityManager) {
+    return this.transactions.operate(manager, (m) =>
+      createIfNotExists ? this.ensureUserAccess(m, user.id, tenantId) : this.findUserAccess(m, user.id, tenantId),
+    );
+  }
+
+  async getPlatformAccess(user: NestAuthUser, createIfNotExists: boolean, manager?: EntityManager) {
+    return this.transactions.operate(manager, (m) =>
+      createIfNotExists ? this.ensurePlatformAccess(m, user.id) : this.findPlatformAccess(m, user.id),
+    );
+  }
+
+  async assignUserAccessRoles(access: NestAuthUserAccess, roleIds: readonly string[], manager?: EntityManager) {
+    const change = await this.transactions.operate(manager, (m) =>
+      this.#changeUserRoles(m, access.userId, access.tenantId, roleIds, 'set'),
+    );
+    forgetRoles(access, change);
+    return deltaOf(change);
+  }
+
+  async assignPlatformAccessRoles(access: NestAuthPlatformAccess, roleIds: readonly string[], manager?: EntityManager) {
+    const change = await this.transactions.operate(manager, (m) => this.#changePlatformRoles(m, access.userId, roleIds));
+    forgetRoles(access, change);
+    return deltaOf(change);
+  }
+
+  async #changeUserRoles(
+    manager: EntityManager,
+    userId: string,
+    tenantId: string,
+    roleIds: readonly string[],
+    change: SetChange,
+  ): Promise<RolesChange> {
+    const ids = readRoleIds(userId, roleIds);
+    const named = this.tenancy.named(tenantId);
+    const access = { userId, tenantId: named, ownRealmOnly: this.#ownRealmOnly };
+    const row = await untilDecided(async () => decide(await changeUserAccessRoles(manager, access, ids, change), change));
+    const result = changeOf(row);
+    if (result.version !== undefined) {
+      this.publisher.publish(manager, new UserAccessChangedEvent(userId, named, deltaOf(result)));
+    }
+    return result;
+  }
+
+  async #changePlatformRoles(manager: EntityManager, userId: string, roleIds: readonly string[]): Promise<RolesChange> {
+    const ids = readRoleIds(userId, roleIds);
+    const row = await untilDecided(async () => decide(await changePlatformAccessRoles(manager, userId, ids, 'set'), 'set'));
+    const result = changeOf(row);
+    if (result.version !== undefined) {
+      this.publisher.publish(manager, new PlatformAccessChangedEvent(userId, deltaOf(result)));
+    }
+    return result;
+  }
+
+  get #disabled(): boolean {
+    return this.tenancy.mode === TenantModeEnum.DISABLED;
+  }
+
+  /** Where every tenant has people of its own, nobody from outside gets an access to it. */
+  get #ownRealmOnly(): boolean {
+    return this.tenancy.mode === TenantModeEnum.ISOLATED;
+  }
+}
+
+/** The row when it is an outcome; undefined when somebody else was faster and the change must be tried again. */
+function decide(row: AccessRolesRow, change: SetChange): AccessRolesRow | undefined {
+  assertMayHaveAccess(row);
+  assertRolesFit(row);
+  if (row.version !== null) return row;
+  const nothingToDo = row.added.length + row.removed.length === 0;
+  return nothingToDo && (row.existed || change === 'remove') ? row : undefined;
+}
+
+function changeOf({ added, removed, version }: AccessRolesRow): RolesChange {
+  return { added, removed, version: version ?? undefined };
+}
+
+function deltaOf({ added, removed }: AccessDelta): AccessDelta {
+  return { added, removed };
+}
+
+/** Roles that were loaded before are not the ones any more; kept, a later `save` would bring them back. */
+function forgetRoles(access: NestAuthUserAccess | NestAuthPlatformAccess, { version }: RolesChange): void {
+  if (version === undefined) return;
+  access.version = version;
+  delete access.roles;
+}
+
+function assertStatus(status: unknown): void {
+  if (Object.values(AccessStatusEnum).some((known) => known === status)) return;
+  const issue = { path: 'status', message: `must be one of ${Object.values(AccessStatusEnum).join(', ')}` };
+  throw new NestAuthError('VALIDATION_FAILED', `setUserAccessStatus was refused: ${issue.path} ${issue.message}`, {
+    details: { issues: [issue] },
+  });
+}

@@ -1,0 +1,63 @@
+import type { EntityManager } from 'typeorm';
+import { executeOne, type Statement } from '../transaction/statement.js';
+
+/** How a set of names changes what is held: it replaces it, is added to it, or is taken away. */
+export type SetChange = 'set' | 'add' | 'remove';
+
+/** What a change found and did. Nothing was written unless `applied`. */
+export interface RolePermissionsRow {
+  readonly found: boolean;
+  /** Names that are no permission of the role's guard. */
+  readonly missing: string[];
+  readonly added: string[];
+  readonly removed: string[];
+  readonly applied: boolean;
+}
+
+/**
+ * The version is read and checked in the same statement: whoever waited for another change of the role finds another
+ * version then, writes nothing and must run again. A lock here would not do, because what is held was read before it.
+ */
+const CHANGE: Statement<RolePermissionsRow> = {
+  text: `with seen as (select id, guard, version from nest_auth_roles where id = $1),
+    wanted as (
+      select p.id, p.name from nest_auth_permissions p
+      where p.guard = (select guard from seen) and p.name = any($2::text[]) order by p.id for key share),
+    missing as (
+      select name from unnest($2::text[]) as asked (name)
+      where exists (select 1 from seen) and name not in (select name from wanted)),
+    held as (
+      select p.id, p.name from nest_auth_role_permissions rp
+      join nest_auth_permissions p on p.id = rp.permission_id where rp.role_id = $1),
+    coming as (select id, name from wanted where $3 <> 'remove' and id not in (select id from held)),
+    leaving as (
+      select id, name from held where case $3 when 'set' then id not in (select id from wanted)
+        when 'remove' then id in (select id from wanted) else false end),
+    claimed as (
+      update nest_auth_roles r set version = r.version + 1, updated_at = now()
+      where r.id = $1 and r.version = (select version from seen)
+        and not exists (select 1 from missing)
+        and (exists (select 1 from coming) or exists (select 1 from leaving))
+      returning r.id, r.guard),
+    gone as (
+      delete from nest_auth_role_permissions rp using claimed
+      where rp.role_id = claimed.id and rp.permission_id in (select id from leaving)),
+    made as (
+      insert into nest_auth_role_permissions (role_id, permission_id, guard)
+      select claimed.id, coming.id, claimed.guard from claimed, coming)
+    select exists (select 1 from seen) as found,
+      array(select name from missing order by name) as missing,
+      array(select name from coming order by name) as added,
+      array(select name from leaving order by name) as removed,
+      exists (select 1 from claimed) as applied`,
+  changes: (rows) => rows[0]?.applied === true,
+};
+
+export function changeRolePermissions(
+  manager: EntityManager,
+  roleId: string,
+  names: readonly string[],
+  change: SetChange,
+): Promise<RolePermissionsRow> {
+  return executeOne(manager, CHANGE, [roleId, names, change]);
+}

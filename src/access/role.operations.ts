@@ -1,0 +1,238 @@
+import type { EntityManager } from 'typeorm';
+import { v7 as uuidv7 } from 'uuid';
+import { assertUuid, InputIssues } from '../errors/input.js';
+import { isNestAuthError, NestAuthError } from '../errors/nest-auth.error.js';
+import type { EventPublisher } from '../events/event-publisher.js';
+import {
+  RoleCreatedEvent,
+  RoleDeletedEvent,
+  RolePermissionsChangedEvent,
+  RoleUpdatedEvent,
+} from '../events/nest-auth.events.js';
+import type { Tenancy } from '../tenant/tenancy.js';
+import { NIL_UUID, TenantModeEnum } from '../tenant/tenant.types.js';
+import { cursorKind, encodeCursor, type Page, readIdCursor, readPage, toPage } from '../transaction/keyset.js';
+import { direct, shielded, untilDecided } from '../transaction/optimistic.js';
+import {
+  assertNameAndGuard,
+  checkCreateRole,
+  checkRoleList,
+  checkUpdateRole,
+  readPermissionNames,
+} from './access-input.policy.js';
+import type { AccessSettings } from './access.settings.js';
+import {
+  type AccessDelta,
+  type CreateRoleInput,
+  type GetRolesOptions,
+  RoleGuardEnum,
+  type RoleRelations,
+  type UpdateRoleInput,
+} from './access.types.js';
+import { changeRolePermissions, type SetChange } from './role-permissions.queries.js';
+import type { NestAuthRole } from './role.entity.js';
+import {
+  deleteRoleRow,
+  findRoleById,
+  findRoleByName,
+  findRoleWithPermissions,
+  insertRole,
+  listRoles,
+  type RoleListFilter,
+  type RoleRow,
+  type RoleUpdateRow,
+  toRole,
+  updateRoleRow,
+} from './role.queries.js';
+
+const LIMITS = { defaultLimit: 20, maxLimit: 100 } as const;
+
+/** The rules of roles: validate, write, announce. */
+export class RoleOperations {
+  constructor(
+    private readonly publisher: EventPublisher,
+    private readonly tenancy: Tenancy,
+    private readonly settings: AccessSettings,
+  ) {}
+
+  async create(manager: EntityManager, input: CreateRoleInput): Promise<NestAuthRole> {
+    checkCreateRole(input, this.settings);
+    const row = await insertRole(manager, {
+      id: uuidv7(),
+      tenantId: this.#ownerOf(input),
+      guard: input.guard,
+      name: input.name,
+      description: input.description ?? null,
+      isActive: input.isActive ?? true,
+      metadata: input.metadata ?? {},
+      permissions: readPermissionNames(input.permissions ?? []),
+    });
+    if (!row.tenant_ok) {
+      throw new NestAuthError('TENANT_NOT_FOUND', 'createRole was called with the id of no tenant; pass an existing one');
+    }
+    if (row.missing.length > 0) throw unknownPermissions('createRole', row.missing);
+    if (row.id === null) throw nameTaken('createRole');
+    const role = toRole(row as RoleRow, manager);
+    this.publisher.publish(manager, new RoleCreatedEvent(role));
+    return role;
+  }
+
+  async update(manager: EntityManager, id: string, input: UpdateRoleInput): Promise<NestAuthRole> {
+    assertUuid('id', id);
+    checkUpdateRole(input);
+    // Only a new name can meet a unique index.
+    const guard = input.name === undefined ? direct : shielded;
+    const row = await untilDecided(() => guard(manager, (inner) => attemptUpdate(inner, id, input))).catch(
+      (error: unknown) => {
+        throw isNestAuthError(error, 'ROLE_ALREADY_EXISTS') ? nameTaken('updateRole', error) : error;
+      },
+    );
+    const role = toRole(row, manager);
+    if (row.changed) this.publisher.publish(manager, new RoleUpdatedEvent(role));
+    return role;
+  }
+
+  async delete(manager: EntityManager, id: string): Promise<void> {
+    assertUuid('id', id);
+    await untilDecided(() => shielded(manager, (inner) => attemptDelete(inner, id))).catch((error: unknown) => {
+      // Assigned meanwhile: the foreign key is the judge.
+      const judged = isNestAuthError(error) && error.details.constraint !== undefined;
+      throw judged ? inUse(error) : error;
+    });
+    this.publisher.publish(manager, new RoleDeletedEvent(id));
+  }
+
+  /** Makes, adds or takes away permissions; what the names were before and after is one delta, also under concurrency. */
+  async changePermissions(
+    manager: EntityManager,
+    roleId: string,
+    permissions: readonly string[],
+    change: SetChange,
+  ): Promise<AccessDelta> {
+    assertUuid('roleId', roleId);
+    const names = readPermissionNames(permissions);
+    const { added, removed } = await untilDecided(async () => {
+      const row = await changeRolePermissions(manager, roleId, names, change);
+      if (!row.found) throw noRole(`${change}RolePermissions`);
+      if (row.missing.length > 0) throw unknownPermissions(`${change}RolePermissions`, row.missing);
+      const nothingToDo = row.added.length + row.removed.length === 0;
+      return row.applied || nothingToDo ? row : undefined;
+    });
+    const delta = { added, removed };
+    if (added.length + removed.length > 0) {
+      this.publisher.publish(manager, new RolePermissionsChangedEvent(roleId, delta));
+    }
+    return delta;
+  }
+
+  async findById(
+    manager: EntityManager,
+    id: string,
+    { relations = {} }: { readonly relations?: RoleRelations } = {},
+  ): Promise<NestAuthRole | null> {
+    assertUuid('id', id);
+    const issues = new InputIssues();
+    issues.fields(relations, ['permissions']);
+    issues.refuse('The role cannot be loaded');
+    return relations.permissions === true ? findRoleWithPermissions(manager, id) : findRoleById(manager, id);
+  }
+
+  async findByName(
+    manager: EntityManager,
+    name: string,
+    guard: string,
+    tenantId?: string | null,
+  ): Promise<NestAuthRole | null> {
+    assertNameAndGuard(name, guard, this.settings);
+    const systemRole = tenantId === undefined || tenantId === null;
+    // In DISABLED tenancy a tenant's roles and the system's have the same owner.
+    return findRoleByName(manager, systemRole ? NIL_UUID : this.tenancy.named(tenantId), guard, name);
+  }
+
+  async page(manager: EntityManager, options: GetRolesOptions = {}): Promise<Page<NestAuthRole>> {
+    checkRoleList(options, this.settings);
+    const { limit, after, offset } = readPage(options, LIMITS);
+    const filter = this.#filterOf(options);
+    const kind = cursorKind('roles', { ...filter });
+    const rows = await listRoles(manager, filter, { afterId: readIdCursor(kind, after), limit: limit + 1, offset });
+    return toPage(rows, limit, (row) => toRole(row, manager), ({ id }) => encodeCursor(kind, { id }));
+  }
+
+  #filterOf({ guard = undefined, tenantId, systemOnly = false, ownOnly = false }: GetRolesOptions): RoleListFilter {
+    const named = tenantId === undefined ? null : this.tenancy.named(tenantId);
+    if (ownOnly && named === null) {
+      throw invalid('ownOnly', 'needs tenantId: roles are own to a tenant', 'getRoles was called with ownOnly alone');
+    }
+    return { guard: guard ?? null, system: !ownOnly, tenantId: systemOnly ? null : named };
+  }
+
+  /** Whose the new role is: the tenant's, or null for the system. */
+  #ownerOf({ tenantId, isSystem = false, guard }: CreateRoleInput): string | null {
+    if (tenantId !== undefined && tenantId !== null) {
+      if (isSystem) throw invalid('tenantId', 'must be absent for a system role', 'createRole was given two owners');
+      const named = this.tenancy.named(tenantId);
+      if (guard === RoleGuardEnum.ADMIN) {
+        throw invalid('tenantId', 'must be absent: roles of the admin guard are system roles', 'createRole was refused');
+      }
+      return named;
+    }
+    if (isSystem || this.tenancy.mode === TenantModeEnum.DISABLED) return null;
+    throw invalid('tenantId', 'or isSystem: true is needed', 'createRole was not told whose role it is');
+  }
+}
+
+async function attemptUpdate(
+  manager: EntityManager,
+  id: string,
+  input: UpdateRoleInput,
+): Promise<RoleUpdateRow | undefined> {
+  const row = await updateRoleRow(manager, id, input);
+  if (row === undefined) throw noRole('updateRole');
+  if (row.changed) return row;
+  if (input.expectedVersion !== undefined && input.expectedVersion !== row.version) {
+    throw new NestAuthError(
+      'STALE_VERSION',
+      `updateRole expected version ${input.expectedVersion}, the role has ${row.version}; read it again`,
+    );
+  }
+  if (row.name_taken) throw nameTaken('updateRole');
+  return row.differs ? undefined : row;
+}
+
+async function attemptDelete(manager: EntityManager, id: string): Promise<true | undefined> {
+  const { found, used, deleted } = await deleteRoleRow(manager, id);
+  if (deleted) return true;
+  if (!found) throw noRole('deleteRole');
+  if (used) throw inUse();
+  return undefined;
+}
+
+function invalid(path: string, message: string, what: string): NestAuthError {
+  return new NestAuthError('VALIDATION_FAILED', `${what}: ${path} ${message}`, { details: { issues: [{ path, message }] } });
+}
+
+function noRole(method: string): NestAuthError {
+  return new NestAuthError('ROLE_NOT_FOUND', `${method} was called with the id of no role`);
+}
+
+function nameTaken(method: string, cause?: unknown): NestAuthError {
+  return new NestAuthError(
+    'ROLE_ALREADY_EXISTS',
+    `${method} was given the name of another role of the same owner and guard; choose another`,
+    { details: { fields: ['name'] }, cause },
+  );
+}
+
+function unknownPermissions(method: string, names: readonly string[]): NestAuthError {
+  return new NestAuthError(
+    'PERMISSION_NOT_FOUND',
+    `${method} was given ${names.length} names that are no permissions of the role's guard (see details.fields); create them first`,
+    { details: { fields: names } },
+  );
+}
+
+function inUse(cause?: unknown): NestAuthError {
+  return new NestAuthError('ROLE_IN_USE', 'deleteRole found accesses that have the role; take it from them first', {
+    cause,
+  });
+}

@@ -1,0 +1,255 @@
+import type { EntityManager } from 'typeorm';
+import { NIL_UUID } from '../tenant/tenant.types.js';
+import { rememberOrigin } from '../transaction/entity-origin.js';
+import { splitPatch } from '../transaction/metadata-patch.js';
+import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
+import type { UpdateRoleInput } from './access.types.js';
+import { permissionColumns, type PermissionRow, toPermission } from './permission.queries.js';
+import { NestAuthRole } from './role.entity.js';
+
+/** A role's row. */
+export interface RoleRow {
+  readonly id: string;
+  readonly tenant_id: string | null;
+  readonly owner_tenant_id: string;
+  readonly guard: string;
+  readonly name: string;
+  readonly description: string | null;
+  readonly is_system: boolean;
+  readonly is_active: boolean;
+  readonly metadata: Record<string, unknown>;
+  readonly version: number;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+}
+
+const COLUMN_NAMES = [
+  'id',
+  'tenant_id',
+  'owner_tenant_id',
+  'guard',
+  'name',
+  'description',
+  'is_system',
+  'is_active',
+  'metadata',
+  'version',
+  'created_at',
+  'updated_at',
+] as const satisfies readonly (keyof RoleRow)[];
+
+/** The columns of a {@link RoleRow}, for a select list; with a table's alias where the query has several. */
+export function roleColumns(alias?: string): string {
+  return COLUMN_NAMES.map((name) => (alias === undefined ? name : `${alias}.${name}`)).join(', ');
+}
+
+export function toRole(row: RoleRow, manager: EntityManager): NestAuthRole {
+  const role = Object.assign(new NestAuthRole(), {
+    id: row.id,
+    tenantId: row.tenant_id,
+    ownerTenantId: row.owner_tenant_id,
+    guard: row.guard,
+    name: row.name,
+    description: row.description,
+    isSystem: row.is_system,
+    isActive: row.is_active,
+    metadata: row.metadata,
+    version: row.version,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  });
+  return rememberOrigin(role, manager);
+}
+
+const COLUMNS = roleColumns();
+
+/** A role to insert, with the names of its permissions. */
+export interface NewRole {
+  readonly id: string;
+  readonly tenantId: string | null;
+  readonly guard: string;
+  readonly name: string;
+  readonly description: string | null;
+  readonly isActive: boolean;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly permissions: readonly string[];
+}
+
+type Nullable<Row> = { readonly [Key in keyof Row]: Row[Key] | null };
+
+/** What an insertion found; the columns are null when nothing was written. */
+export type RoleInsertRow = Nullable<RoleRow> & { readonly tenant_ok: boolean; readonly missing: string[] };
+
+/** Tenant and permissions are held, so that the foreign keys cannot fail after the conditions have been met. */
+const INSERT: Statement<RoleInsertRow> = {
+  text: `with owner as (select id from nest_auth_tenants where id = $2::uuid for key share),
+    wanted as (
+      select id, name from nest_auth_permissions where guard = $3 and name = any($8::text[]) order by id for key share),
+    missing as (select name from unnest($8::text[]) as asked (name) where name not in (select name from wanted)),
+    made as (
+      insert into nest_auth_roles
+        (id, tenant_id, owner_tenant_id, guard, name, description, is_system, is_active, metadata)
+      select $1::uuid, $2::uuid, coalesce($2::uuid, '${NIL_UUID}'), $3, $4, $5, $2::uuid is null, $6, $7::jsonb
+      where ($2::uuid is null or exists (select 1 from owner)) and not exists (select 1 from missing)
+      on conflict do nothing
+      returning ${COLUMNS}),
+    granted as (
+      insert into nest_auth_role_permissions (role_id, permission_id, guard)
+      select made.id, wanted.id, made.guard from made, wanted)
+    select ${roleColumns('made')},
+      $2::uuid is null or exists (select 1 from owner) as tenant_ok,
+      array(select name from missing order by name) as missing
+    from (values (1)) as one (row) left join made on true`,
+  changes: (rows) => rows[0]?.id != null,
+};
+
+export function insertRole(manager: EntityManager, role: NewRole): Promise<RoleInsertRow> {
+  return executeOne(manager, INSERT, [
+    role.id,
+    role.tenantId,
+    role.guard,
+    role.name,
+    role.description,
+    role.isActive,
+    JSON.stringify(role.metadata),
+    role.permissions,
+  ]);
+}
+
+/** What an update found; `changed` is false when it wrote nothing, and the other flags say why. */
+export interface RoleUpdateRow extends RoleRow {
+  readonly changed: boolean;
+  readonly name_taken: boolean;
+  readonly differs: boolean;
+}
+
+const CURRENT = '(r.name, r.description, r.is_active, r.metadata)';
+const WISHED = `(coalesce($2::text, r.name), case when $3::boolean then $4::text else r.description end,
+  coalesce($5::boolean, r.is_active), (r.metadata - $6::text[]) || $7::jsonb)`;
+
+const UPDATE: Statement<RoleUpdateRow> = {
+  text: `with seen as (
+      select ${roleColumns('r')}, ${CURRENT} is distinct from ${WISHED} as differs,
+        exists (select 1 from nest_auth_roles o
+          where o.owner_tenant_id = r.owner_tenant_id and o.guard = r.guard and o.name = $2 and o.id <> $1) as name_taken
+      from nest_auth_roles r where r.id = $1),
+    changed as (
+      update nest_auth_roles r set
+        (name, description, is_active, metadata) = row ${WISHED},
+        version = r.version + 1,
+        updated_at = now()
+      where r.id = $1 and ($8::integer is null or r.version = $8)
+        and not (select name_taken from seen)
+        and ${CURRENT} is distinct from ${WISHED}
+      returning ${roleColumns('r')})
+    select ${COLUMNS}, true as changed, true as differs, false as name_taken from changed
+    union all
+    select ${COLUMNS}, false, differs, name_taken from seen where not exists (select 1 from changed)`,
+  changes: (rows) => rows[0]?.changed === true,
+};
+
+/** Changes what the input names, in one statement; undefined when there is no such role. */
+export async function updateRoleRow(
+  manager: EntityManager,
+  id: string,
+  { name, description, isActive, metadata, expectedVersion }: UpdateRoleInput,
+): Promise<RoleUpdateRow | undefined> {
+  const { removed, merged } = splitPatch(metadata);
+  const [row] = await execute(manager, UPDATE, [
+    id,
+    name ?? null,
+    description !== undefined,
+    description ?? null,
+    isActive ?? null,
+    removed,
+    merged,
+    expectedVersion ?? null,
+  ]);
+  return row;
+}
+
+const DELETE: Statement<{ found: boolean; used: boolean; deleted: boolean }> = {
+  text: `with used as (
+      select exists (select 1 from nest_auth_user_access_roles where role_id = $1)
+        or exists (select 1 from nest_auth_platform_access_roles where role_id = $1) as used),
+    gone as (delete from nest_auth_roles where id = $1 and not (select used from used) returning id)
+    select exists (select 1 from nest_auth_roles where id = $1) as found,
+      (select used from used) as used,
+      exists (select 1 from gone) as deleted`,
+  changes: (rows) => rows[0]?.deleted === true,
+};
+
+export function deleteRoleRow(
+  manager: EntityManager,
+  id: string,
+): Promise<{ found: boolean; used: boolean; deleted: boolean }> {
+  return executeOne(manager, DELETE, [id]);
+}
+
+const BY_ID = statement<RoleRow>('role_by_id', `select ${COLUMNS} from nest_auth_roles where id = $1`);
+const BY_NAME = statement<RoleRow>(
+  'role_by_name',
+  `select ${COLUMNS} from nest_auth_roles where owner_tenant_id = $1 and guard = $2 and name = $3`,
+);
+
+type PermissionPart = { readonly [Key in keyof PermissionRow as `permission_${Key}`]: PermissionRow[Key] | null };
+
+const WITH_PERMISSIONS: Statement<RoleRow & PermissionPart> = {
+  text: `select ${roleColumns('r')}, ${permissionColumns('p', 'permission_')}
+    from nest_auth_roles r
+    left join nest_auth_role_permissions rp on rp.role_id = r.id
+    left join nest_auth_permissions p on p.id = rp.permission_id
+    where r.id = $1 order by p.id`,
+};
+
+export async function findRoleById(manager: EntityManager, id: string): Promise<NestAuthRole | null> {
+  const [row] = await execute(manager, BY_ID, [id]);
+  return row === undefined ? null : toRole(row, manager);
+}
+
+/** The role with its permissions loaded. */
+export async function findRoleWithPermissions(manager: EntityManager, id: string): Promise<NestAuthRole | null> {
+  const rows = await execute(manager, WITH_PERMISSIONS, [id]);
+  const [first] = rows;
+  if (first === undefined) return null;
+  const role = toRole(first, manager);
+  role.permissions = rows
+    .map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key.replace(/^permission_/, ''), value])))
+    .filter((_, index) => rows[index]?.permission_id !== null)
+    .map((row) => toPermission(row as unknown as PermissionRow, manager));
+  return role;
+}
+
+export async function findRoleByName(
+  manager: EntityManager,
+  ownerTenantId: string,
+  guard: string,
+  name: string,
+): Promise<NestAuthRole | null> {
+  const [row] = await execute(manager, BY_NAME, [ownerTenantId, guard, name]);
+  return row === undefined ? null : toRole(row, manager);
+}
+
+/** Planned with the values at hand, so that a condition left out costs nothing: not prepared by name. */
+const LIST: Statement<RoleRow> = {
+  text: `select ${COLUMNS} from nest_auth_roles
+    where ($1::text is null or guard = $1)
+      and (($2::boolean and tenant_id is null) or tenant_id = $3::uuid)
+      and ($4::uuid is null or id > $4)
+    order by id limit $5 offset $6`,
+};
+
+/** Whose roles a list holds. */
+export interface RoleListFilter {
+  readonly guard: string | null;
+  readonly system: boolean;
+  readonly tenantId: string | null;
+}
+
+export function listRoles(
+  manager: EntityManager,
+  { guard, system, tenantId }: RoleListFilter,
+  { afterId, limit, offset }: { readonly afterId: string | null; readonly limit: number; readonly offset: number },
+): Promise<RoleRow[]> {
+  return execute(manager, LIST, [guard, system, tenantId, afterId, limit, offset]);
+}

@@ -1,0 +1,164 @@
+import type { EntityManager } from 'typeorm';
+import { NIL_UUID } from '../tenant/tenant.types.js';
+import { executeOne, statement } from '../transaction/statement.js';
+import type { SetChange } from './role-permissions.queries.js';
+
+/** What a change of an access's roles found and did. Nothing was written unless `version` is set. */
+export interface AccessRolesRow {
+  readonly user_ok: boolean;
+  /** The tenant exists and is active; always true for the platform. */
+  readonly tenant_ok: boolean;
+  readonly realm_ok: boolean;
+  /** There was an access before. */
+  readonly existed: boolean;
+  /** Ids of no role, or of an inactive one. */
+  readonly unknown: string[];
+  /** Roles of another tenant, or of a guard that this access cannot have. */
+  readonly misplaced: string[];
+  readonly added: string[];
+  readonly removed: string[];
+  /** The version that the change gave the access. */
+  readonly version: number | null;
+}
+
+/**
+ * `$3` roles, `$4` how the set changes, `$5` only users of the tenant's own realm.
+ *
+ * The version is read and checked in the same statement: whoever waited for another change of the access finds another
+ * version then, writes nothing and must run again. A lock here would not do, because what is held was read before it.
+ * So every statement that changes roles of an access must count its version up. User, tenant and roles are held, so
+ * that the foreign keys cannot fail after the conditions have been met.
+ */
+const CHANGE_USER_ACCESS = statement<AccessRolesRow>(
+  'change_user_access_roles',
+  `with person as (select realm_id from nest_auth_users where id = $1 and deleted_at is null for key share),
+  tenant as (select is_active from nest_auth_tenants where id = $2 for key share),
+  seen as (select version from nest_auth_user_accesses where user_id = $1 and tenant_id = $2),
+  wanted as (
+    select id, owner_tenant_id, guard, is_active from nest_auth_roles
+    where id = any($3::uuid[]) order by id for key share),
+  unknown as (
+    select id from unnest($3::uuid[]) as asked (id)
+    where id not in (select id from wanted where is_active or $4::text = 'remove')),
+  misplaced as (
+    select id from wanted
+    where $4::text <> 'remove' and (guard = 'admin' or owner_tenant_id not in ($2::uuid, '${NIL_UUID}'))),
+  fitting as (
+    select realm_id from person where realm_id = $2::uuid or (realm_id = '${NIL_UUID}' and not $5::boolean)),
+  allowed as (
+    select fitting.realm_id from fitting, tenant
+    where (tenant.is_active or $4::text = 'remove')
+      and not exists (select 1 from unknown) and not exists (select 1 from misplaced)),
+  held as (select role_id as id from nest_auth_user_access_roles where user_id = $1 and tenant_id = $2),
+  coming as (
+    select id, owner_tenant_id, guard from wanted
+    where $4::text <> 'remove' and id not in (select id from held)),
+  leaving as (
+    select id from held where case $4::text when 'set' then id <> all($3::uuid[])
+      when 'remove' then id = any($3::uuid[]) else false end),
+  made as (
+    insert into nest_auth_user_accesses (user_id, tenant_id, realm_id, is_default)
+    select $1::uuid, $2::uuid, allowed.realm_id,
+      not exists (select 1 from nest_auth_user_accesses where user_id = $1 and is_default)
+    from allowed where $4::text <> 'remove' and not exists (select 1 from seen)
+    on conflict do nothing
+    returning version),
+  claimed as (
+    update nest_auth_user_accesses set version = version + 1, updated_at = now()
+    where user_id = $1 and tenant_id = $2 and version = (select version from seen)
+      and exists (select 1 from allowed)
+      and (exists (select 1 from coming) or exists (select 1 from leaving))
+    returning version),
+  access as (select version from made union all select version from claimed),
+  gone as (
+    delete from nest_auth_user_access_roles r using access
+    where r.user_id = $1 and r.tenant_id = $2 and r.role_id in (select id from leaving)),
+  given as (
+    insert into nest_auth_user_access_roles (user_id, tenant_id, role_id, role_tenant_id, guard)
+    select $1::uuid, $2::uuid, coming.id, coming.owner_tenant_id, coming.guard from access, coming)
+  select exists (select 1 from person) as user_ok,
+    exists (select 1 from tenant where is_active or $4::text = 'remove') as tenant_ok,
+    exists (select 1 from fitting) as realm_ok,
+    exists (select 1 from seen) as existed,
+    array(select id from unknown order by id) as unknown,
+    array(select id from misplaced order by id) as misplaced,
+    array(select id from coming order by id) as added,
+    array(select id from leaving order by id) as removed,
+    (select version from access) as version`,
+  (rows) => rows[0]?.version != null,
+);
+
+export function changeUserAccessRoles(
+  manager: EntityManager,
+  access: { readonly userId: string; readonly tenantId: string; readonly ownRealmOnly: boolean },
+  roleIds: readonly string[],
+  change: SetChange,
+): Promise<AccessRolesRow> {
+  const values = [access.userId, access.tenantId, roleIds, change, access.ownRealmOnly];
+  return executeOne(manager, CHANGE_USER_ACCESS, values);
+}
+
+/** As above, for the platform: users of the nil realm, system roles of the admin guard. */
+const CHANGE_PLATFORM_ACCESS = statement<AccessRolesRow>(
+  'change_platform_access_roles',
+  `with person as (select realm_id from nest_auth_users where id = $1 and deleted_at is null for key share),
+  seen as (select version from nest_auth_platform_accesses where user_id = $1),
+  wanted as (
+    select id, owner_tenant_id, guard, is_active from nest_auth_roles
+    where id = any($2::uuid[]) order by id for key share),
+  unknown as (
+    select id from unnest($2::uuid[]) as asked (id)
+    where id not in (select id from wanted where is_active or $3::text = 'remove')),
+  misplaced as (
+    select id from wanted
+    where $3::text <> 'remove' and (guard <> 'admin' or owner_tenant_id <> '${NIL_UUID}')),
+  fitting as (select realm_id from person where realm_id = '${NIL_UUID}'),
+  allowed as (
+    select realm_id from fitting
+    where not exists (select 1 from unknown) and not exists (select 1 from misplaced)),
+  held as (select role_id as id from nest_auth_platform_access_roles where user_id = $1),
+  coming as (
+    select id, owner_tenant_id, guard from wanted
+    where $3::text <> 'remove' and id not in (select id from held)),
+  leaving as (
+    select id from held where case $3::text when 'set' then id <> all($2::uuid[])
+      when 'remove' then id = any($2::uuid[]) else false end),
+  made as (
+    insert into nest_auth_platform_accesses (user_id, realm_id)
+    select $1::uuid, allowed.realm_id from allowed
+    where $3::text <> 'remove' and not exists (select 1 from seen)
+    on conflict do nothing
+    returning version),
+  claimed as (
+    update nest_auth_platform_accesses set version = version + 1, updated_at = now()
+    where user_id = $1 and version = (select version from seen)
+      and exists (select 1 from allowed)
+      and (exists (select 1 from coming) or exists (select 1 from leaving))
+    returning version),
+  access as (select version from made union all select version from claimed),
+  gone as (
+    delete from nest_auth_platform_access_roles r using access
+    where r.user_id = $1 and r.role_id in (select id from leaving)),
+  given as (
+    insert into nest_auth_platform_access_roles (user_id, role_id, role_tenant_id, guard)
+    select $1::uuid, coming.id, coming.owner_tenant_id, coming.guard from access, coming)
+  select exists (select 1 from person) as user_ok,
+    true as tenant_ok,
+    exists (select 1 from fitting) as realm_ok,
+    exists (select 1 from seen) as existed,
+    array(select id from unknown order by id) as unknown,
+    array(select id from misplaced order by id) as misplaced,
+    array(select id from coming order by id) as added,
+    array(select id from leaving order by id) as removed,
+    (select version from access) as version`,
+  (rows) => rows[0]?.version != null,
+);
+
+export function changePlatformAccessRoles(
+  manager: EntityManager,
+  userId: string,
+  roleIds: readonly string[],
+  change: SetChange,
+): Promise<AccessRolesRow> {
+  return executeOne(manager, CHANGE_PLATFORM_ACCESS, [userId, roleIds, change]);
+}

@@ -1,0 +1,30 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import { NEST_AUTH_ERRORS, NestAuthError } from '../errors/nest-auth.error.js';
+
+/** The part of an HTTP response, of Express or Fastify, that the filter uses. */
+interface HttpResponse {
+  status(code: number): { json?(body: unknown): unknown; send(body: unknown): unknown };
+}
+
+/**
+ * Answers our errors with the status of their code. What is the server's own fault is not explained to the client.
+ *
+ * For HTTP it writes `{ statusCode, code, message, details }`; elsewhere (GraphQL, RPC) it hands on an `HttpException`
+ * with the same body, from which their drivers take the code. Use it with `app.useGlobalFilters(new …())`.
+ */
+@Catch(NestAuthError)
+export class NestAuthExceptionFilter implements ExceptionFilter<NestAuthError> {
+  catch(error: NestAuthError, host: ArgumentsHost): unknown {
+    const { status } = NEST_AUTH_ERRORS[error.code];
+    const body = bodyOf(error, status);
+    if (host.getType() !== 'http') throw new HttpException(body, status, { cause: error });
+    const response = host.switchToHttp().getResponse<HttpResponse>().status(status);
+    return response.json === undefined ? response.send(body) : response.json(body);
+  }
+}
+
+function bodyOf({ code, message, details }: NestAuthError, statusCode: number): Record<string, unknown> {
+  if (statusCode >= 500) return { statusCode, code, message: NEST_AUTH_ERRORS[code].meaning };
+  const { issues, fields, ids } = details;
+  return { statusCode, code, message, details: { issues, fields, ids } };
+}

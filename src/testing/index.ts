@@ -1,0 +1,11 @@
+export {
+  type AtomicReplay,
+  type AtomicReport,
+  AtomicityError,
+  expectAtomic,
+  type ExpectAtomicOptions,
+  type FailureMode,
+} from './expect-atomic.js';
+export { EmbeddedPostgresError, type EmbeddedPostgresErrorCode } from './server.error.js';
+export { startPostgres, type PostgresServer, type StartPostgresOptions, type StopMode } from './server.js';
+export { startTestDatabase, type TestDatabase, type TestDatabaseOptions } from './test-database.js';
