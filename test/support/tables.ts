@@ -1,0 +1,44 @@
+import { withClient } from './database.js';
+
+/** Every row of every table of ours and of the host, as text: equal dumps mean that nothing has changed. */
+export function dumpTables(url: string): Promise<Record<string, string[]>> {
+  return withClient(url, async (client) => {
+    const { rows: tables } = await client.query<{ name: string }>(
+      `select table_name as name from information_schema.tables
+       where table_schema = 'public' and table_name like any(array['nest_auth_%', 'app_%']) order by 1`,
+    );
+    const dump: Record<string, string[]> = {};
+    for (const { name } of tables) {
+      const { rows } = await client.query<{ row: string }>(`select t::text as row from ${name} t order by 1`);
+      dump[name] = rows.map(({ row }) => row);
+    }
+    return dump;
+  });
+}
+
+export async function countRows(url: string, table: string, where = 'true', values: unknown[] = []): Promise<number> {
+  const { rows } = await withClient(url, (client) =>
+    client.query<{ count: number }>(`select count(*)::integer as count from ${table} where ${where}`, values),
+  );
+  return rows[0]?.count ?? -1;
+}
+
+/**
+ * Users whose identities are not what they must be: the email and phone identity are always the user's email and
+ * phone, and nobody is without any. Looked up by SQL, so that no code of the package is believed.
+ */
+export async function brokenUsers(url: string): Promise<unknown[]> {
+  const { rows } = await withClient(url, (client) =>
+    client.query(`
+      select u.id, u.email_norm, u.phone, array_agg(i.provider || ':' || i.provider_id) as identities
+      from nest_auth_users u
+      left join nest_auth_identities i on i.user_id = u.id and i.realm_id = u.realm_id
+      group by u.id
+      having count(i.provider_id) = 0
+        or (array_agg(i.provider_id) filter (where i.provider = 'email')) is distinct from
+          case when u.email_norm is not null then array[u.email_norm] end
+        or (array_agg(i.provider_id) filter (where i.provider = 'phone')) is distinct from
+          case when u.phone is not null then array[u.phone] end`),
+  );
+  return rows;
+}

@@ -1,0 +1,67 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+
+/** When to cut the connection that sends a certain text. */
+type Cut = 'before it reaches the server' | 'before its reply reaches the client';
+
+/** A relay in front of PostgreSQL that can lose what nobody else can: a COMMIT, or only its answer. */
+export interface TcpProxy {
+  readonly url: string;
+  /** Cuts the next connection that sends `text`, once; resolves when it has. */
+  cut(text: string, when: Cut): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startTcpProxy(target: string): Promise<TcpProxy> {
+  const server = new URL(target);
+  const sockets = new Set<Socket>();
+  let armed: { text: string; when: Cut; done: () => void } | undefined;
+
+  const relay = createServer((client) => {
+    const upstream = connect(Number(server.port), server.hostname);
+    let replyIsLost: (() => void) | undefined;
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        sockets.delete(socket);
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    client.on('data', (bytes) => {
+      if (armed === undefined || !bytes.includes(armed.text)) return void upstream.write(bytes);
+      const { when, done } = armed;
+      armed = undefined;
+      if (when === 'before it reaches the server') {
+        client.destroy();
+        done();
+      } else {
+        replyIsLost = done;
+        upstream.write(bytes);
+      }
+    });
+    upstream.on('data', (bytes) => {
+      if (replyIsLost === undefined) return void client.write(bytes);
+      // The server has answered, so what it was asked for is done.
+      client.destroy();
+      replyIsLost();
+    });
+  });
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+
+  const url = new URL(target);
+  url.host = `127.0.0.1:${(relay.address() as AddressInfo).port}`;
+  return {
+    url: url.href,
+    cut: (text, when) => new Promise((done) => (armed = { text, when, done })),
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      relay.close();
+      await once(relay, 'close');
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import pg from 'pg';
+
+interface Watcher {
+  /** What is sent instead of the text, or nothing for the text itself. */
+  (text: string, client: pg.Client): void;
+}
+
+const watchers = new Set<Watcher>();
+const send = pg.Client.prototype.query as (...args: unknown[]) => unknown;
+
+// Once, below every wrapper of the package: the driver's own method sees each statement exactly as it leaves.
+pg.Client.prototype.query = function watched(this: pg.Client, ...args: unknown[]): unknown {
+  const [config] = args as [string | { text?: string }];
+  const text = typeof config === 'string' ? config : config?.text;
+  if (text !== undefined) for (const watcher of watchers) watcher(text, this);
+  return send.apply(this, args);
+} as typeof pg.Client.prototype.query;
+
+export interface Recording<T> {
+  readonly result: T;
+  /** Every statement on the wire, BEGIN and COMMIT included. */
+  readonly statements: readonly string[];
+  /** How many connections they were sent on. */
+  readonly connections: number;
+}
+
+/** Records what `fn` sends to PostgreSQL, on whatever connection. */
+export async function recordStatements<T>(fn: () => Promise<T>): Promise<Recording<T>> {
+  const statements: string[] = [];
+  const clients = new Set<pg.Client>();
+  const watcher: Watcher = (text, client) => {
+    statements.push(text.replaceAll(/\s+/g, ' ').trim());
+    clients.add(client);
+  };
+  watchers.add(watcher);
+  try {
+    const result = await fn();
+    return { result, statements, connections: clients.size };
+  } finally {
+    watchers.delete(watcher);
+  }
+}
