@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { INestApplicationContext } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+
+import { PortalModule } from '../../../examples/portal/app/portal.module.js';
+import { PortalUserService } from '../../../examples/portal/app/portal-user.service.js';
+import {
+  type ImportResult,
+  importPeople,
+  kindOf,
+  type PersonRow,
+  readPeople,
+} from '../../../examples/portal/demo/import.js';
+import { countRows, happenedIn, holds, readInvariants } from '../../../examples/portal/demo/invariants.js';
+import { createSetting } from '../../../examples/portal/demo/setting.js';
+import { peopleCsv } from '../../../examples/portal/people.generate.js';
+import { useDatabase, withClient } from '../../support/database.js';
+
+const CSV = 'examples/portal/people.csv';
+const ROWS = 250;
+
+const database = useDatabase();
+let app: INestApplicationContext;
+let people: PersonRow[];
+let imported: ImportResult;
+
+beforeAll(async () => {
+  app = await Test.createTestingModule({ imports: [PortalModule.connectedTo(database.url)] }).compile();
+  await app.init();
+  people = readPeople(CSV).slice(0, ROWS);
+  imported = await importPeople(app.get(PortalUserService), await createSetting(app), people);
+});
+
+afterAll(() => app.close());
+
+const count = (kinds: readonly string[]): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const kind of kinds) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+};
+
+describe('the import of the example', () => {
+  it('refuses exactly what was planted, and creates the rest', async () => {
+    const planted = people.map((row) => row.planted);
+    expect(new Set(planted).size).toBeGreaterThan(6);
+    expect(count(imported.outcomes.map(kindOf))).toEqual(count(planted));
+    const created = imported.outcomes.filter(({ user }) => user !== undefined);
+    expect(await countRows(database.url)).toMatchObject({ users: created.length, AppUsers: created.length });
+  });
+
+  it('leaves a database of which every statement of the report is true', async () => {
+    const invariants = await readInvariants(database.url, happenedIn(app));
+    expect(invariants.filter((invariant) => !holds(invariant))).toEqual([]);
+  });
+
+  it('has a report that notices an AppUser that is gone and a mail that should not have been sent', async () => {
+    const [somebody] = imported.outcomes.flatMap(({ user }) => user ?? []);
+    await withClient(database.url, (client) => client.query('DELETE FROM app_users WHERE id = $1', [somebody?.id]));
+    const happened = happenedIn(app);
+    const mailedTo = [...happened.mailedTo, '01900000-0000-7000-8000-000000000000'];
+    const invariants = await readInvariants(database.url, { ...happened, mailedTo });
+    expect(invariants.filter((invariant) => !holds(invariant))).toEqual([
+      { claim: 'auth users without an AppUser', expected: 0, found: 1 },
+      { claim: 'mails to users that were never committed', expected: 0, found: 1 },
+    ]);
+  });
+
+  it('reads the people that the committed script writes', () => {
+    expect(peopleCsv() === readFileSync(CSV, 'utf8')).toBe(true);
+  });
+});
