@@ -1,5 +1,5 @@
 import { NestAuthError } from '../errors/nest-auth.error.js';
-import type { AccessDelta } from './access.types.js';
+import { type AccessDelta, AccessStatusEnum } from './access.types.js';
 
 /** Refuses an access that the user cannot have, by what a statement has found. */
 export function assertMayHaveAccess(found: {
@@ -9,7 +9,10 @@ export function assertMayHaveAccess(found: {
 }): void {
   if (!found.user_ok) throw new NestAuthError('USER_NOT_FOUND', 'The access was asked for the id of no user');
   if (!found.tenant_ok) {
-    throw new NestAuthError('TENANT_NOT_FOUND', 'The access was asked for a tenant that does not exist or is not active');
+    throw new NestAuthError(
+      'TENANT_NOT_FOUND',
+      'The access was asked for a tenant that does not exist or is not active',
+    );
   }
   if (!found.realm_ok) {
     throw new NestAuthError(
@@ -20,7 +23,13 @@ export function assertMayHaveAccess(found: {
 }
 
 /** Refuses roles that do not exist, or that an access of this kind cannot have. */
-export function assertRolesFit({ unknown, misplaced }: { unknown: readonly string[]; misplaced: readonly string[] }): void {
+export function assertRolesFit({
+  unknown,
+  misplaced,
+}: {
+  unknown: readonly string[];
+  misplaced: readonly string[];
+}): void {
   if (unknown.length > 0) {
     throw new NestAuthError('ROLE_NOT_FOUND', 'Some roles do not exist or are not active; see details.ids', {
       details: { ids: unknown },
@@ -42,4 +51,13 @@ export function noAccess(method: string): NestAuthError {
 /** The delta of an access that was made, or changed otherwise, with no role given or taken. */
 export function emptyDelta(): AccessDelta {
   return { added: [], removed: [] };
+}
+
+/** Refuses a status that is none. */
+export function assertStatus(status: unknown): void {
+  if (Object.values(AccessStatusEnum).some((known) => known === status)) return;
+  const issue = { path: 'status', message: `must be one of ${Object.values(AccessStatusEnum).join(', ')}` };
+  throw new NestAuthError('VALIDATION_FAILED', `setUserAccessStatus was refused: ${issue.path} ${issue.message}`, {
+    details: { issues: [issue] },
+  });
 }

@@ -1,26 +1,38 @@
 import type { EntityManager } from 'typeorm';
 import type { NestAuthUser } from '../account/user.entity.js';
 import { assertUuid, InputIssues } from '../errors/input.js';
-import { NestAuthError } from '../errors/nest-auth.error.js';
 import type { EventPublisher } from '../events/event-publisher.js';
-import { PlatformAccessChangedEvent, UserAccessChangedEvent, UserAccessDeletedEvent } from '../events/nest-auth.events.js';
+import {
+  PlatformAccessChangedEvent,
+  UserAccessChangedEvent,
+  UserAccessDeletedEvent,
+} from '../events/nest-auth.events.js';
 import type { Tenancy } from '../tenant/tenancy.js';
 import type { NestAuthTenant } from '../tenant/tenant.entity.js';
 import { toTenant } from '../tenant/tenant.queries.js';
 import { TenantModeEnum } from '../tenant/tenant.types.js';
-import { encodeCursor, type Page, type PageOptions, PAGE_FIELDS, readIdCursor, readPage, toPage } from '../transaction/keyset.js';
+import {
+  encodeCursor,
+  type Page,
+  type PageOptions,
+  PAGE_FIELDS,
+  readIdCursor,
+  readPage,
+  toPage,
+} from '../transaction/keyset.js';
 import { untilDecided } from '../transaction/optimistic.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import { readRoleIds } from './access-input.policy.js';
-import { assertMayHaveAccess, assertRolesFit, emptyDelta, noAccess } from './access-refusals.policy.js';
+import { assertMayHaveAccess, assertStatus, emptyDelta, noAccess } from './access-refusals.policy.js';
+import { changeOf, decide, deltaOf, forgetRoles, type RolesChange } from './access-roles.policy.js';
 import type { AccessPort } from './access.port.js';
 import { isMember } from './access.queries.js';
-import { type AccessDelta, AccessStatusEnum } from './access.types.js';
+import type { AccessDelta, AccessStatusEnum } from './access.types.js';
 import type { NestAuthPlatformAccess } from './platform-access.entity.js';
 import { ensurePlatform, findPlatform, type PlatformAccessRow, toPlatformAccess } from './platform-access.queries.js';
 import type { SetChange } from './role-permissions.queries.js';
 import type { NestAuthUserAccess } from './user-access.entity.js';
-import { type AccessRolesRow, changePlatformAccessRoles, changeUserAccessRoles } from './user-access-roles.queries.js';
+import { changePlatformAccessRoles, changeUserAccessRoles } from './user-access-roles.queries.js';
 import {
   chooseDefaultAccess,
   deleteAccess,
@@ -33,11 +45,6 @@ import {
 } from './user-access.queries.js';
 
 const TENANT_LIMITS = { defaultLimit: 20, maxLimit: 100 } as const;
-
-/** What became of a set of roles; `version` is the access's new one, undefined when nothing has changed. */
-interface RolesChange extends AccessDelta {
-  readonly version: number | undefined;
-}
 
 /** The rules of accesses and of the roles on them: validate, write, announce. */
 export class AccessOperations implements AccessPort {
@@ -157,7 +164,12 @@ export class AccessOperations implements AccessPort {
     const kind = `user-tenants.${userId.toLowerCase()}`;
     const window = { afterId: readIdCursor(kind, after), limit: limit + 1, offset, builtIn: this.#disabled };
     const rows = await listTenantsOfUser(manager, userId, window);
-    return toPage(rows, limit, (row) => toTenant(row, manager), ({ id }) => encodeCursor(kind, { id }));
+    return toPage(
+      rows,
+      limit,
+      (row) => toTenant(row, manager),
+      ({ id }) => encodeCursor(kind, { id }),
+    );
   }
 
   /** Whether user, tenant and access are there and active. */
@@ -187,7 +199,9 @@ export class AccessOperations implements AccessPort {
   }
 
   async assignPlatformAccessRoles(access: NestAuthPlatformAccess, roleIds: readonly string[], manager?: EntityManager) {
-    const change = await this.transactions.operate(manager, (m) => this.#changePlatformRoles(m, access.userId, roleIds));
+    const change = await this.transactions.operate(manager, (m) =>
+      this.#changePlatformRoles(m, access.userId, roleIds),
+    );
     forgetRoles(access, change);
     return deltaOf(change);
   }
@@ -202,7 +216,9 @@ export class AccessOperations implements AccessPort {
     const ids = readRoleIds(userId, roleIds);
     const named = this.tenancy.named(tenantId);
     const access = { userId, tenantId: named, ownRealmOnly: this.#ownRealmOnly };
-    const row = await untilDecided(async () => decide(await changeUserAccessRoles(manager, access, ids, change), change));
+    const row = await untilDecided(async () =>
+      decide(await changeUserAccessRoles(manager, access, ids, change), change),
+    );
     const result = changeOf(row);
     if (result.version !== undefined) {
       this.publisher.publish(manager, new UserAccessChangedEvent(userId, named, deltaOf(result)));
@@ -212,7 +228,9 @@ export class AccessOperations implements AccessPort {
 
   async #changePlatformRoles(manager: EntityManager, userId: string, roleIds: readonly string[]): Promise<RolesChange> {
     const ids = readRoleIds(userId, roleIds);
-    const row = await untilDecided(async () => decide(await changePlatformAccessRoles(manager, userId, ids, 'set'), 'set'));
+    const row = await untilDecided(async () =>
+      decide(await changePlatformAccessRoles(manager, userId, ids, 'set'), 'set'),
+    );
     const result = changeOf(row);
     if (result.version !== undefined) {
       this.publisher.publish(manager, new PlatformAccessChangedEvent(userId, deltaOf(result)));
@@ -228,36 +246,4 @@ export class AccessOperations implements AccessPort {
   get #ownRealmOnly(): boolean {
     return this.tenancy.mode === TenantModeEnum.ISOLATED;
   }
-}
-
-/** The row when it is an outcome; undefined when somebody else was faster and the change must be tried again. */
-function decide(row: AccessRolesRow, change: SetChange): AccessRolesRow | undefined {
-  assertMayHaveAccess(row);
-  assertRolesFit(row);
-  if (row.version !== null) return row;
-  const nothingToDo = row.added.length + row.removed.length === 0;
-  return nothingToDo && (row.existed || change === 'remove') ? row : undefined;
-}
-
-function changeOf({ added, removed, version }: AccessRolesRow): RolesChange {
-  return { added, removed, version: version ?? undefined };
-}
-
-function deltaOf({ added, removed }: AccessDelta): AccessDelta {
-  return { added, removed };
-}
-
-/** Roles that were loaded before are not the ones any more; kept, a later `save` would bring them back. */
-function forgetRoles(access: NestAuthUserAccess | NestAuthPlatformAccess, { version }: RolesChange): void {
-  if (version === undefined) return;
-  access.version = version;
-  delete access.roles;
-}
-
-function assertStatus(status: unknown): void {
-  if (Object.values(AccessStatusEnum).some((known) => known === status)) return;
-  const issue = { path: 'status', message: `must be one of ${Object.values(AccessStatusEnum).join(', ')}` };
-  throw new NestAuthError('VALIDATION_FAILED', `setUserAccessStatus was refused: ${issue.path} ${issue.message}`, {
-    details: { issues: [issue] },
-  });
 }

@@ -28,21 +28,26 @@ interface NameRow {
   readonly name: string;
 }
 
-const TENANT_PERMISSIONS = statement<NameRow>(
+/** One row for all names: a row each costs both sides more than the look-up. */
+interface NamesRow {
+  readonly names: readonly string[] | null;
+}
+
+const TENANT_PERMISSIONS = statement<NamesRow>(
   'tenant_permissions',
-  `select distinct p.name from ${TENANT_ROLES} ${PERMISSIONS} where ${OF_TENANT}`,
+  `select json_agg(p.name) as names from ${TENANT_ROLES} ${PERMISSIONS} where ${OF_TENANT}`,
 );
-const PLATFORM_PERMISSIONS = statement<NameRow>(
+const PLATFORM_PERMISSIONS = statement<NamesRow>(
   'platform_permissions',
-  `select distinct p.name from ${PLATFORM_ROLES} ${PERMISSIONS} where ${OF_PLATFORM}`,
+  `select json_agg(p.name) as names from ${PLATFORM_ROLES} ${PERMISSIONS} where ${OF_PLATFORM}`,
 );
 const TENANT_HELD = statement<NameRow>(
   'tenant_permissions_held',
-  `${TENANT_PERMISSIONS.text} and p.name = any($3::text[])`,
+  `select distinct p.name from ${TENANT_ROLES} ${PERMISSIONS} where ${OF_TENANT} and p.name = any($3::text[])`,
 );
 const PLATFORM_HELD = statement<NameRow>(
   'platform_permissions_held',
-  `${PLATFORM_PERMISSIONS.text} and p.name = any($2::text[])`,
+  `select distinct p.name from ${PLATFORM_ROLES} ${PERMISSIONS} where ${OF_PLATFORM} and p.name = any($2::text[])`,
 );
 const TENANT_ROLE_LIST = statement<RoleRow>(
   'tenant_roles',
@@ -57,16 +62,13 @@ export interface GrantScope {
 }
 
 /** Names of every permission granted, sorted by code unit, each once. */
-export async function readPermissions(
-  manager: EntityManager,
-  { userId, tenantId }: GrantScope,
-): Promise<string[]> {
-  const rows =
+export async function readPermissions(manager: EntityManager, { userId, tenantId }: GrantScope): Promise<string[]> {
+  const { names } =
     tenantId === null
-      ? await execute(manager, PLATFORM_PERMISSIONS, [userId])
-      : await execute(manager, TENANT_PERMISSIONS, [userId, tenantId]);
-  // Here, because the order of the database depends on its locale.
-  return rows.map(({ name }) => name).sort();
+      ? await executeOne(manager, PLATFORM_PERMISSIONS, [userId])
+      : await executeOne(manager, TENANT_PERMISSIONS, [userId, tenantId]);
+  // Sorted here, because the order of the database depends on its locale; several roles may grant the same.
+  return [...new Set(names)].toSorted();
 }
 
 /** Which of the permissions named are granted. */

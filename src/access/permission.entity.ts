@@ -1,5 +1,5 @@
 import { Column, CreateDateColumn, Entity, Index, PrimaryColumn, Unique, UpdateDateColumn } from 'typeorm';
-import { NestAuthBaseEntity } from '../transaction/base.entity.js';
+import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 
 /** Something one may do, within a guard. */
 @Entity({ name: 'nest_auth_permissions' })
@@ -22,7 +22,7 @@ export class NestAuthPermission extends NestAuthBaseEntity {
   category!: string | null;
 
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
-  metadata!: Record<string, unknown>;
+  metadata!: StoredMetadata;
 
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'now()', update: false })
   createdAt!: Date;

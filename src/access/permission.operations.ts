@@ -4,7 +4,15 @@ import { assertUuid } from '../errors/input.js';
 import { isNestAuthError, NestAuthError } from '../errors/nest-auth.error.js';
 import type { EventPublisher } from '../events/event-publisher.js';
 import { PermissionCreatedEvent, PermissionDeletedEvent, PermissionUpdatedEvent } from '../events/nest-auth.events.js';
-import { containing, cursorKind, encodeCursor, type Page, readIdCursor, readPage, toPage } from '../transaction/keyset.js';
+import {
+  containing,
+  cursorKind,
+  encodeCursor,
+  type Page,
+  readIdCursor,
+  readPage,
+  toPage,
+} from '../transaction/keyset.js';
 import { direct, shielded, untilDecided } from '../transaction/optimistic.js';
 import {
   assertNameAndGuard,
@@ -54,7 +62,7 @@ export class PermissionOperations {
     checkCreatePermissions(inputs, this.settings);
     const created: NestAuthPermission[] = [];
     const existing: NestAuthPermission[] = [];
-    let open = [...new Map(inputs.toReversed().map((input) => [keyOf(input), toNew(input)])).values()].toReversed();
+    let open = distinct(inputs).map(toNew);
     await untilDecided(async () => {
       if (open.length === 0) return true;
       const found = await insertPermissions(manager, open);
@@ -113,7 +121,12 @@ export class PermissionOperations {
       { guard: guard ?? null, category: category ?? null, pattern: search === undefined ? null : containing(search) },
       { afterId: readIdCursor(kind, after), limit: limit + 1, offset },
     );
-    return toPage(rows, limit, (row) => toPermission(row, manager), (last) => encodeCursor(kind, { id: last.id }));
+    return toPage(
+      rows,
+      limit,
+      (row) => toPermission(row, manager),
+      (last) => encodeCursor(kind, { id: last.id }),
+    );
   }
 }
 
@@ -145,6 +158,13 @@ function toNew({ guard, name, description, category, metadata }: CreatePermissio
     category: category ?? null,
     metadata: metadata ?? {},
   };
+}
+
+/** The first of those with one name and guard. */
+function distinct(inputs: readonly CreatePermissionInput[]): CreatePermissionInput[] {
+  const first = new Map<string, CreatePermissionInput>();
+  for (const input of inputs) if (!first.has(keyOf(input))) first.set(keyOf(input), input);
+  return [...first.values()];
 }
 
 function keyOf({ guard, name }: { readonly guard: string; readonly name: string }): string {

@@ -16,7 +16,7 @@ import {
 } from 'typeorm';
 import { NestAuthUser } from '../account/user.entity.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import { NestAuthBaseEntity } from '../transaction/base.entity.js';
+import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 import { portOf } from '../transaction/entity-ports.js';
 import { namesOf } from './access.policy.js';
 import type { AccessPort } from './access.port.js';
@@ -42,7 +42,7 @@ export class NestAuthPlatformAccess extends NestAuthBaseEntity {
   status!: AccessStatusEnum;
 
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
-  metadata!: Record<string, unknown>;
+  metadata!: StoredMetadata;
 
   @VersionColumn({ name: 'version', type: 'integer', default: 1, update: false })
   version!: number;

@@ -1,5 +1,8 @@
 import type { EntityManager } from 'typeorm';
-import { executeOne, type Statement } from '../transaction/statement.js';
+import { execute, executeOne, type Statement } from '../transaction/statement.js';
+import { permissionColumns, type PermissionRow, toPermission } from './permission.queries.js';
+import type { NestAuthRole } from './role.entity.js';
+import { roleColumns, type RoleRow, toRole } from './role.queries.js';
 
 /** How a set of names changes what is held: it replaces it, is added to it, or is taken away. */
 export type SetChange = 'set' | 'add' | 'remove';
@@ -60,4 +63,29 @@ export function changeRolePermissions(
   change: SetChange,
 ): Promise<RolePermissionsRow> {
   return executeOne(manager, CHANGE, [roleId, names, change]);
+}
+
+type PermissionPart = { readonly [Key in keyof PermissionRow as `permission_${Key}`]: PermissionRow[Key] | null };
+
+const WITH_PERMISSIONS: Statement<RoleRow & PermissionPart> = {
+  text: `select ${roleColumns('r')}, ${permissionColumns('p', 'permission_')}
+    from nest_auth_roles r
+    left join nest_auth_role_permissions rp on rp.role_id = r.id
+    left join nest_auth_permissions p on p.id = rp.permission_id
+    where r.id = $1 order by p.id`,
+};
+
+/** The role with its permissions loaded. */
+export async function findRoleWithPermissions(manager: EntityManager, id: string): Promise<NestAuthRole | null> {
+  const rows = await execute(manager, WITH_PERMISSIONS, [id]);
+  const [first] = rows;
+  if (first === undefined) return null;
+  const role = toRole(first, manager);
+  role.permissions = rows
+    .map((row) =>
+      Object.fromEntries(Object.entries(row).map(([key, value]) => [key.replace(/^permission_/, ''), value])),
+    )
+    .filter((_, index) => rows[index]?.permission_id !== null)
+    .map((row) => toPermission(row as unknown as PermissionRow, manager));
+  return role;
 }

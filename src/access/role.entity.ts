@@ -16,7 +16,7 @@ import {
 } from 'typeorm';
 import { NestAuthTenant } from '../tenant/tenant.entity.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import { NestAuthBaseEntity } from '../transaction/base.entity.js';
+import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 import { hasEveryName, namesOf } from './access.policy.js';
 import { NestAuthPermission } from './permission.entity.js';
 
@@ -58,7 +58,7 @@ export class NestAuthRole extends NestAuthBaseEntity {
   isActive!: boolean;
 
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
-  metadata!: Record<string, unknown>;
+  metadata!: StoredMetadata;
 
   @VersionColumn({ name: 'version', type: 'integer', default: 1, update: false })
   version!: number;

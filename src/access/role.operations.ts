@@ -25,17 +25,16 @@ import {
   type AccessDelta,
   type CreateRoleInput,
   type GetRolesOptions,
-  RoleGuardEnum,
   type RoleRelations,
   type UpdateRoleInput,
 } from './access.types.js';
-import { changeRolePermissions, type SetChange } from './role-permissions.queries.js';
+import { changeRolePermissions, findRoleWithPermissions, type SetChange } from './role-permissions.queries.js';
+import { inUse, invalid, nameTaken, noRole, unknownPermissions } from './role-refusals.policy.js';
 import type { NestAuthRole } from './role.entity.js';
 import {
   deleteRoleRow,
   findRoleById,
   findRoleByName,
-  findRoleWithPermissions,
   insertRole,
   listRoles,
   type RoleListFilter,
@@ -68,7 +67,10 @@ export class RoleOperations {
       permissions: readPermissionNames(input.permissions ?? []),
     });
     if (!row.tenant_ok) {
-      throw new NestAuthError('TENANT_NOT_FOUND', 'createRole was called with the id of no tenant; pass an existing one');
+      throw new NestAuthError(
+        'TENANT_NOT_FOUND',
+        'createRole was called with the id of no tenant; pass an existing one',
+      );
     }
     if (row.missing.length > 0) throw unknownPermissions('createRole', row.missing);
     if (row.id === null) throw nameTaken('createRole');
@@ -155,10 +157,15 @@ export class RoleOperations {
     const filter = this.#filterOf(options);
     const kind = cursorKind('roles', { ...filter });
     const rows = await listRoles(manager, filter, { afterId: readIdCursor(kind, after), limit: limit + 1, offset });
-    return toPage(rows, limit, (row) => toRole(row, manager), ({ id }) => encodeCursor(kind, { id }));
+    return toPage(
+      rows,
+      limit,
+      (row) => toRole(row, manager),
+      ({ id }) => encodeCursor(kind, { id }),
+    );
   }
 
-  #filterOf({ guard = undefined, tenantId, systemOnly = false, ownOnly = false }: GetRolesOptions): RoleListFilter {
+  #filterOf({ guard, tenantId, systemOnly = false, ownOnly = false }: GetRolesOptions): RoleListFilter {
     const named = tenantId === undefined ? null : this.tenancy.named(tenantId);
     if (ownOnly && named === null) {
       throw invalid('ownOnly', 'needs tenantId: roles are own to a tenant', 'getRoles was called with ownOnly alone');
@@ -171,8 +178,12 @@ export class RoleOperations {
     if (tenantId !== undefined && tenantId !== null) {
       if (isSystem) throw invalid('tenantId', 'must be absent for a system role', 'createRole was given two owners');
       const named = this.tenancy.named(tenantId);
-      if (guard === RoleGuardEnum.ADMIN) {
-        throw invalid('tenantId', 'must be absent: roles of the admin guard are system roles', 'createRole was refused');
+      if (guard === 'admin') {
+        throw invalid(
+          'tenantId',
+          'must be absent: roles of the admin guard are system roles',
+          'createRole was refused',
+        );
       }
       return named;
     }
@@ -205,34 +216,4 @@ async function attemptDelete(manager: EntityManager, id: string): Promise<true |
   if (!found) throw noRole('deleteRole');
   if (used) throw inUse();
   return undefined;
-}
-
-function invalid(path: string, message: string, what: string): NestAuthError {
-  return new NestAuthError('VALIDATION_FAILED', `${what}: ${path} ${message}`, { details: { issues: [{ path, message }] } });
-}
-
-function noRole(method: string): NestAuthError {
-  return new NestAuthError('ROLE_NOT_FOUND', `${method} was called with the id of no role`);
-}
-
-function nameTaken(method: string, cause?: unknown): NestAuthError {
-  return new NestAuthError(
-    'ROLE_ALREADY_EXISTS',
-    `${method} was given the name of another role of the same owner and guard; choose another`,
-    { details: { fields: ['name'] }, cause },
-  );
-}
-
-function unknownPermissions(method: string, names: readonly string[]): NestAuthError {
-  return new NestAuthError(
-    'PERMISSION_NOT_FOUND',
-    `${method} was given ${names.length} names that are no permissions of the role's guard (see details.fields); create them first`,
-    { details: { fields: names } },
-  );
-}
-
-function inUse(cause?: unknown): NestAuthError {
-  return new NestAuthError('ROLE_IN_USE', 'deleteRole found accesses that have the role; take it from them first', {
-    cause,
-  });
 }

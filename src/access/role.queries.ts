@@ -4,7 +4,6 @@ import { rememberOrigin } from '../transaction/entity-origin.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
 import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
 import type { UpdateRoleInput } from './access.types.js';
-import { permissionColumns, type PermissionRow, toPermission } from './permission.queries.js';
 import { NestAuthRole } from './role.entity.js';
 
 /** A role's row. */
@@ -192,32 +191,9 @@ const BY_NAME = statement<RoleRow>(
   `select ${COLUMNS} from nest_auth_roles where owner_tenant_id = $1 and guard = $2 and name = $3`,
 );
 
-type PermissionPart = { readonly [Key in keyof PermissionRow as `permission_${Key}`]: PermissionRow[Key] | null };
-
-const WITH_PERMISSIONS: Statement<RoleRow & PermissionPart> = {
-  text: `select ${roleColumns('r')}, ${permissionColumns('p', 'permission_')}
-    from nest_auth_roles r
-    left join nest_auth_role_permissions rp on rp.role_id = r.id
-    left join nest_auth_permissions p on p.id = rp.permission_id
-    where r.id = $1 order by p.id`,
-};
-
 export async function findRoleById(manager: EntityManager, id: string): Promise<NestAuthRole | null> {
   const [row] = await execute(manager, BY_ID, [id]);
   return row === undefined ? null : toRole(row, manager);
-}
-
-/** The role with its permissions loaded. */
-export async function findRoleWithPermissions(manager: EntityManager, id: string): Promise<NestAuthRole | null> {
-  const rows = await execute(manager, WITH_PERMISSIONS, [id]);
-  const [first] = rows;
-  if (first === undefined) return null;
-  const role = toRole(first, manager);
-  role.permissions = rows
-    .map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key.replace(/^permission_/, ''), value])))
-    .filter((_, index) => rows[index]?.permission_id !== null)
-    .map((row) => toPermission(row as unknown as PermissionRow, manager));
-  return role;
 }
 
 export async function findRoleByName(

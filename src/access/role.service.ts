@@ -112,29 +112,17 @@ export class RoleService {
    * the version up.
    * Errors: `VALIDATION_FAILED`, `ROLE_NOT_FOUND`, `PERMISSION_NOT_FOUND` with the unknown names in `details.fields`.
    */
-  setRolePermissions(
-    roleId: string,
-    permissions: readonly string[],
-    manager?: EntityManager,
-  ): Promise<AccessDelta> {
+  setRolePermissions(roleId: string, permissions: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
     return this.transactions.operate(manager, (m) => this.operations.changePermissions(m, roleId, permissions, 'set'));
   }
 
   /** Gives the role the permissions that it lacks. As {@link setRolePermissions} otherwise; repeating it changes nothing. */
-  addRolePermissions(
-    roleId: string,
-    permissions: readonly string[],
-    manager?: EntityManager,
-  ): Promise<AccessDelta> {
+  addRolePermissions(roleId: string, permissions: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
     return this.transactions.operate(manager, (m) => this.operations.changePermissions(m, roleId, permissions, 'add'));
   }
 
   /** Takes from the role the permissions that it holds. As {@link setRolePermissions} otherwise; repeating it changes nothing. */
-  removeRolePermissions(
-    roleId: string,
-    permissions: readonly string[],
-    manager?: EntityManager,
-  ): Promise<AccessDelta> {
+  removeRolePermissions(roleId: string, permissions: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
     return this.transactions.operate(manager, (m) =>
       this.operations.changePermissions(m, roleId, permissions, 'remove'),
     );

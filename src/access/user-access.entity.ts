@@ -17,7 +17,7 @@ import {
 import { NestAuthUser } from '../account/user.entity.js';
 import { NestAuthTenant } from '../tenant/tenant.entity.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import { NestAuthBaseEntity } from '../transaction/base.entity.js';
+import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 import { portOf } from '../transaction/entity-ports.js';
 import { namesOf } from './access.policy.js';
 import type { AccessPort } from './access.port.js';
@@ -50,7 +50,7 @@ export class NestAuthUserAccess extends NestAuthBaseEntity {
   isDefault!: boolean;
 
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
-  metadata!: Record<string, unknown>;
+  metadata!: StoredMetadata;
 
   @VersionColumn({ name: 'version', type: 'integer', default: 1, update: false })
   version!: number;

@@ -37,7 +37,8 @@ export class Tenancy {
     assertUuid('tenantId', tenantId);
     if (this.mode === TenantModeEnum.DISABLED) return this.builtIn(tenantId);
     // The nil UUID is the realm of platform users: as a tenant it would put a tenant's people among them.
-    if (tenantId === NIL_UUID) throw new NestAuthError('TENANT_NOT_FOUND', 'The nil UUID is a tenant only in DISABLED tenancy');
+    if (tenantId === NIL_UUID)
+      throw new NestAuthError('TENANT_NOT_FOUND', 'The nil UUID is a tenant only in DISABLED tenancy');
     return tenantId;
   }
 

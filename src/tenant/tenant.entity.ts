@@ -1,5 +1,5 @@
 import { Column, CreateDateColumn, Entity, Index, PrimaryColumn, UpdateDateColumn, VersionColumn } from 'typeorm';
-import { NestAuthBaseEntity } from '../transaction/base.entity.js';
+import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 
 /** An organisation whose members, roles and data are its own. */
 @Entity({ name: 'nest_auth_tenants' })
@@ -22,7 +22,7 @@ export class NestAuthTenant extends NestAuthBaseEntity {
   isActive!: boolean;
 
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
-  metadata!: Record<string, unknown>;
+  metadata!: StoredMetadata;
 
   @VersionColumn({ name: 'version', type: 'integer', default: 1, update: false })
   version!: number;

@@ -4,7 +4,15 @@ import { assertUuid } from '../errors/input.js';
 import { isNestAuthError, NestAuthError } from '../errors/nest-auth.error.js';
 import type { EventPublisher } from '../events/event-publisher.js';
 import { TenantCreatedEvent, TenantDeletedEvent, TenantUpdatedEvent } from '../events/nest-auth.events.js';
-import { containing, cursorKind, encodeCursor, type Page, readIdCursor, readPage, toPage } from '../transaction/keyset.js';
+import {
+  containing,
+  cursorKind,
+  encodeCursor,
+  type Page,
+  readIdCursor,
+  readPage,
+  toPage,
+} from '../transaction/keyset.js';
 import { direct, shielded, untilDecided } from '../transaction/optimistic.js';
 import type { Tenancy } from './tenancy.js';
 import type { NestAuthTenant } from './tenant.entity.js';
@@ -90,7 +98,12 @@ export class TenantOperations {
   async page(manager: EntityManager, options: GetTenantsOptions = {}): Promise<Page<NestAuthTenant>> {
     const { filter, window, kind } = this.#readList(options);
     const rows = await listTenants(manager, filter, { ...window, limit: window.limit + 1 });
-    return toPage(rows, window.limit, (row) => toTenant(row, manager), ({ id }) => encodeCursor(kind, { id }));
+    return toPage(
+      rows,
+      window.limit,
+      (row) => toTenant(row, manager),
+      ({ id }) => encodeCursor(kind, { id }),
+    );
   }
 
   async pageAndCount(manager: EntityManager, options: GetTenantsOptions = {}): Promise<[NestAuthTenant[], number]> {

@@ -216,7 +216,10 @@ export async function listAndCountTenants(
   { afterId, limit, offset }: TenantWindow,
 ): Promise<{ rows: TenantRow[]; count: number }> {
   const found = await execute(manager, LIST_AND_COUNT, [...valuesOf(filter), afterId, limit, offset]);
-  return { rows: found.filter((row): row is TenantRow & { count: number } => row.id !== null), count: found[0]?.count ?? 0 };
+  return {
+    rows: found.filter((row): row is TenantRow & { count: number } => row.id !== null),
+    count: found[0]?.count ?? 0,
+  };
 }
 
 function valuesOf({ builtIn, pattern, isActive }: TenantListFilter): unknown[] {
