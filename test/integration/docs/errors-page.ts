@@ -1,0 +1,85 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { NEST_AUTH_ERRORS, type NestAuthErrorCode } from '../../../src/errors/nest-auth.error.js';
+
+/**
+ * The tables of docs/errors.md, made from the list of codes. After a change of a code run
+ * `node --import ./test/support/typescript.mjs test/integration/docs/errors-page.ts`; a test fails until then.
+ */
+export const PAGE = 'docs/errors.md';
+
+const START = '<!-- errors: made by test/integration/docs/errors-page.ts -->';
+const END = '<!-- errors: end -->';
+
+/** What a reader does about it. The type makes a code without advice an error. */
+const ADVICE: Record<NestAuthErrorCode, string> = {
+  VALIDATION_FAILED: 'Show `details.issues` beside the fields.',
+  TENANT_REQUIRED: 'Pass `tenantId`, or call the method for platform users.',
+  EMAIL_ALREADY_EXISTS: 'Tell the person, or look the user up. `details.fields` names every login that is taken.',
+  PHONE_ALREADY_EXISTS: 'As for the email.',
+  IDENTITY_ALREADY_EXISTS:
+    'The account at the provider is linked to somebody else: sign in with it, or unlink it there.',
+  TENANT_ALREADY_EXISTS: 'Choose another slug.',
+  ROLE_ALREADY_EXISTS: 'Choose another name, or use the role that exists.',
+  PERMISSION_ALREADY_EXISTS: 'Use the permission that exists; `createPermissions` does that by itself.',
+  STALE_VERSION: 'Read again, apply the change again.',
+  IDENTITY_MISMATCH: 'Call `updateEmail` or `updatePhone`, which changes both.',
+  USER_NOT_FOUND: 'Answer 404. The user may have been deleted a moment ago.',
+  TENANT_NOT_FOUND: 'Answer 404, or activate the tenant. In `DISABLED` tenancy only the nil UUID is a tenant.',
+  ROLE_NOT_FOUND: '`details.ids` names the roles. Load the list of roles again.',
+  PERMISSION_NOT_FOUND: '`details.fields` names the unknown permissions. Create them first.',
+  ACCESS_NOT_FOUND: 'Make the access first: `ensureUserAccess`.',
+  ROLE_SCOPE_MISMATCH: '`details.ids` names the roles. Offer roles of the system and of this tenant only.',
+  TENANT_SCOPE_MISMATCH: 'In `ISOLATED` tenancy a user belongs to one tenant. Create a user in the other one.',
+  ROLE_IN_USE: 'Take the role away from its holders first, or set `isActive: false`.',
+  PERMISSION_IN_USE: 'Take the permission away from the roles first.',
+  TENANT_IN_USE: 'Delete users, accesses and roles first, or set `isActive: false`.',
+  USER_IN_USE: 'Delete your rows first, in the same transaction. `details.table` names the table.',
+  ENTITY_WRITE_REFUSED: 'A mistake in the code: call the method that the message names.',
+  RELATION_NOT_LOADED: 'A mistake in the code: load the relation, or ask `AccessService`.',
+  TRANSACTION_ABORTED: 'Read `cause`. Do not swallow errors inside a transaction; use a savepoint.',
+  TRANSACTION_ESCAPED: 'A mistake in the code: pass `manager`. `details.hostStack` names the line.',
+  TRANSACTION_ENDED: 'A mistake in the code: await every call, and do not keep the manager.',
+  TRANSACTION_BUSY: 'A mistake in the code: await every call.',
+  TRANSACTION_TIMEOUT: 'Make the work smaller, or `timeoutMs` larger.',
+  TRANSACTION_CONFLICT: 'Call again. If it is frequent, write rows in one order everywhere.',
+  LOCK_TIMEOUT: 'Call again. Look for transactions that stay open.',
+  STATEMENT_TIMEOUT: "Look at the statement, or at the server's `statement_timeout`.",
+  COMMIT_OUTCOME_UNKNOWN: 'Call `error.resolve()`. Never repeat blindly.',
+  CONNECTION_LOST: 'Call again: nothing was kept.',
+  CONNECTION_UNAVAILABLE: 'Call again. A larger pool, or shorter transactions.',
+  AMBIGUOUS_DATA_SOURCE: 'A mistake in the code: pass the manager of the DataSource that `NestAuthModule` was given.',
+  HASHING_BUSY: 'Answer 503 with `Retry-After`. More `password.maxConcurrent`, or more replicas.',
+  INVALID_OPTIONS: 'Correct the option; the application does not start with it.',
+  DATABASE_ERROR: 'Read `cause`, `details.sqlState` and `details.constraint`. Tell us if it is frequent.',
+};
+
+const GROUPS: readonly (readonly [title: string, belongs: (status: number) => boolean])[] = [
+  ['Answers for the caller (4xx)', (status) => status < 500],
+  ['Try again later (503)', (status) => status === 503],
+  ['Mistakes in the code or the wiring (500)', (status) => status === 500],
+];
+
+/** The part of the page between the two comments. */
+function errorTables(): string {
+  const codes = Object.keys(NEST_AUTH_ERRORS) as NestAuthErrorCode[];
+  const tables = GROUPS.map(([title, belongs]) => {
+    const rows = codes
+      .filter((code) => belongs(NEST_AUTH_ERRORS[code].status))
+      .map(
+        (code) =>
+          `| \`${code}\` | ${NEST_AUTH_ERRORS[code].status} | ${NEST_AUTH_ERRORS[code].meaning} | ${ADVICE[code]} |`,
+      );
+    return [`### ${title}`, '', '| Code | HTTP | Meaning | What to do |', '|---|---|---|---|', ...rows].join('\n');
+  });
+  return `${START}\n\n${tables.join('\n\n')}\n\n${END}`;
+}
+
+/** The page with tables that are up to date. */
+export function errorsPage(page: string): string {
+  const start = page.indexOf(START);
+  const end = page.indexOf(END);
+  return page.slice(0, start) + errorTables() + page.slice(end + END.length);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(PAGE, errorsPage(readFileSync(PAGE, 'utf8')));
