@@ -67,7 +67,7 @@ export function assertUuid(path: string, value: unknown): asserts value is strin
 }
 
 /** At most 64 KiB of JSON, 8 levels, 256 keys a level: enough for settings, too little to melt a server. */
-const METADATA_LIMITS = { bytes: 65_536, depth: 8, keys: 256 } as const;
+export const METADATA_LIMITS = { bytes: 65_536, depth: 8, keys: 256 } as const;
 
 /** Keys that would reach an object's prototype in whatever merges the metadata later (CVE-2020-8158 and its kind). */
 const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype']);

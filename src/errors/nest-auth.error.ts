@@ -74,7 +74,7 @@ export interface NestAuthErrorDetails {
   readonly table?: string;
   /** The frames of the host's own code that led to the error. */
   readonly hostStack?: readonly string[];
-  /** Only with `TRANSACTION_CONFLICT` and `CONNECTION_LOST`: running the whole transaction again is safe. */
+  /** Running the whole transaction, or the one call, again is safe: nothing was kept. Absent where that is not so. */
   readonly retryable?: boolean;
 }
 

@@ -55,6 +55,15 @@ function driverErrorOf(error: unknown): DriverError | undefined {
   return (inner instanceof Error ? inner : error) as DriverError;
 }
 
+/** These quote the whole failing row in `detail`: the hash of a password too. */
+const QUOTES_ROW = new Set(['23502', '23514']);
+
+/** Takes from a failure of the driver what it tells about a user's row; before anybody can log it. */
+export function forgetRow(error: unknown): void {
+  const driver = driverErrorOf(error) as (DriverError & { detail?: string }) | undefined;
+  if (driver?.table === 'nest_auth_users' && QUOTES_ROW.has(driver.code ?? '')) delete driver.detail;
+}
+
 /** SQLSTATE of a driver error, or undefined when the failure has none. */
 export function sqlStateOf(error: unknown): string | undefined {
   const code = driverErrorOf(error)?.code;

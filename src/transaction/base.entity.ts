@@ -3,6 +3,12 @@ import { NestAuthError } from '../errors/nest-auth.error.js';
 import { originOf } from './entity-origin.js';
 import { currentFrame } from './frame.js';
 
+/**
+ * JSON of a row. As `Record<string, unknown>`, but TypeORM's own types accept it, so that a host can insert an entity
+ * that refers to one of ours.
+ */
+export type StoredMetadata = Record<string, NonNullable<unknown> | null | undefined>;
+
 type EntityClass = typeof NestAuthBaseEntity;
 
 /** TypeORM overwrites the one DataSource of a class; all that were ever named are kept, to notice when it is not one. */
@@ -32,6 +38,21 @@ export abstract class NestAuthBaseEntity extends BaseEntity {
 
   override remove(options?: Parameters<BaseEntity['remove']>[0]): Promise<this> {
     return repositoryOf(this).remove(this as never, options as never) as Promise<never>;
+  }
+
+  override softRemove(options?: Parameters<BaseEntity['softRemove']>[0]): Promise<this> {
+    return repositoryOf(this).softRemove(this as never, options as never) as Promise<never>;
+  }
+
+  override recover(options?: Parameters<BaseEntity['recover']>[0]): Promise<this> {
+    return repositoryOf(this).recover(this as never, options as never) as Promise<never>;
+  }
+
+  override async reload(): Promise<void> {
+    const repository = repositoryOf(this);
+    const id = repository.metadata.getEntityIdMap(this);
+    if (id === undefined) throw new NestAuthError('VALIDATION_FAILED', 'An entity without an id cannot be reloaded');
+    Object.assign(this, await repository.findOneByOrFail(id));
   }
 }
 

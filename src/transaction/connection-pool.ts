@@ -42,7 +42,8 @@ export function guardPools(dataSource: DataSource, prepared: () => boolean): voi
 export function wouldWaitForEver(dataSource: DataSource): boolean {
   const { master } = dataSource.driver as unknown as PostgresDriver;
   if (master === undefined) return false;
-  const full = master.totalCount >= master.options.max && master.idleCount === 0;
+  // Idle connections may be spoken for already: the pool hands them out in a later turn.
+  const full = master.totalCount >= master.options.max && master.idleCount <= master.waitingCount;
   return full && !master.options.connectionTimeoutMillis;
 }
 

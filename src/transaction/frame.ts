@@ -16,6 +16,8 @@ export interface Frame {
   readonly wire: WireTransaction;
   readonly lock: SerialLock;
   readonly parent: Frame | OutsideFrame | undefined;
+  /** Its code has run to the end; what it left behind may still be running. */
+  settled: boolean;
 }
 
 /** Marks code that stands outside the enclosing transaction on purpose. */
@@ -30,14 +32,17 @@ const ambient = new AsyncLocalStorage<Frame | OutsideFrame>();
 const OUTSIDE: OutsideFrame = { outside: true };
 const AFTER_COMMIT: OutsideFrame = { outside: true, afterCommit: true };
 
-/** The outermost frame of each transaction, for callers that pass its manager from another async context. */
-const rootFrames = new WeakMap<WireTransaction, Frame>();
-
-/** The innermost running transaction of this async context for which `matches` holds. */
+/**
+ * The innermost running transaction of this async context for which `matches` holds.
+ *
+ * One that is over already, because its connection or its time is, still counts while its callback runs: work in there
+ * must be refused, and not find itself outside of any transaction.
+ */
 export function currentFrame(matches: (frame: Frame) => boolean): Frame | undefined {
   let frame = ambient.getStore();
   while (frame !== undefined && !('outside' in frame)) {
-    if (frame.wire.isOpen && frame.wire.tombstone === undefined && matches(frame)) return frame;
+    const isLive = frame.wire.isOpen && !frame.wire.isOver;
+    if ((isLive || !frame.settled) && matches(frame)) return frame;
     frame = frame.parent;
   }
   return undefined;
@@ -47,24 +52,25 @@ export function currentFrame(matches: (frame: Frame) => boolean): Frame | undefi
 export function frameOf(dataSource: DataSource, manager: TransactionalManager, wire: WireTransaction): Frame {
   const here = currentFrame((frame) => frame.wire === wire);
   if (here !== undefined) return here;
-  let root = rootFrames.get(wire);
-  if (root === undefined) {
-    root = { dataSource, manager, wire, lock: new SerialLock(), parent: undefined };
-    rootFrames.set(wire, root);
-  }
-  return root;
+  wire.rootFrame ??= { dataSource, manager, wire, lock: new SerialLock(), parent: undefined, settled: true };
+  return wire.rootFrame;
 }
 
 /** Runs `fn` with `manager`'s transaction as the ambient one. */
-export function runInFrame<T>(
+export async function runInFrame<T>(
   dataSource: DataSource,
   manager: TransactionalManager,
   wire: WireTransaction,
-  fn: () => T,
-): T {
-  const frame: Frame = { dataSource, manager, wire, lock: new SerialLock(), parent: ambient.getStore() };
-  if (!rootFrames.has(wire)) rootFrames.set(wire, frame);
-  return ambient.run(frame, fn);
+  fn: () => Promise<T>,
+): Promise<T> {
+  const parent = ambient.getStore();
+  const frame: Frame = { dataSource, manager, wire, lock: new SerialLock(), parent, settled: false };
+  wire.rootFrame ??= frame;
+  try {
+    return await ambient.run(frame, fn);
+  } finally {
+    frame.settled = true;
+  }
 }
 
 /**
@@ -73,7 +79,8 @@ export function runInFrame<T>(
  * @param fn - Work that must survive a rollback of the enclosing transaction, or must not see it.
  */
 export function runOutsideTransaction<T>(fn: () => T): T {
-  return ambient.run(OUTSIDE, fn);
+  // Nothing to leave: entering a context costs every promise in it.
+  return ambient.getStore() === undefined ? fn() : ambient.run(OUTSIDE, fn);
 }
 
 /** As {@link runOutsideTransaction}, for work that waited for a COMMIT. */

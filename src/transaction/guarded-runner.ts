@@ -4,6 +4,7 @@ import { isConnectionLoss } from '../errors/postgres-errors.js';
 import { discardOnRelease } from './connection-pool.js';
 import { frameOf, runInFrame } from './frame.js';
 import { dataSourceOf, wireOf } from './registry.js';
+import { SerialLock } from './serial-lock.js';
 import type { TransactionalManager, TransactionSettings } from './transaction.types.js';
 import type { WireTransaction } from './wire-transaction.js';
 
@@ -12,6 +13,7 @@ interface RunnerInternals {
   transactionDepth: number;
   isTransactionActive: boolean;
   connect(): Promise<DriverClient>;
+  releasePostgresConnection(error?: Error): Promise<void>;
 }
 
 interface DriverClient {
@@ -33,6 +35,7 @@ export function guardRunner(runner: QueryRunner, settings: () => TransactionSett
   const internals = runner as unknown as RunnerInternals;
   guardConnect(internals, wire);
   guardQuery(runner, wire);
+  guardRelease(runner, internals, wire);
   guardStart(runner, internals, wire);
   guardCommit(runner, wire);
   guardNested(runner, wire, settings);
@@ -75,36 +78,48 @@ function guardQuery(runner: QueryRunner, wire: WireTransaction): void {
       sql = wire.beginSql;
       wire.beginSql = undefined;
     }
+    wire.inFlight += 1;
     try {
       return (await query(sql, ...rest)) as never;
     } catch (error) {
       if (isConnectionLoss(error)) wire.connectionLost(error);
       throw wire.lost ?? error;
+    } finally {
+      wire.inFlight -= 1;
     }
   };
+}
+
+function guardRelease(runner: QueryRunner, internals: RunnerInternals, wire: WireTransaction): void {
   const release = runner.release.bind(runner);
   runner.release = async () => {
     wire.released();
-    await release();
+    // Of a transaction that is over nothing may be under way any more: a BEGIN or an INSERT that a subscriber started
+    // after the COMMIT and did not await would reach the connection's next borrower. An error makes the pool drop it.
+    if (wire.owned && wire.inFlight > 0) await internals.releasePostgresConnection(wire.tombstone);
+    else await release();
   };
 }
 
 function guardStart(runner: QueryRunner, internals: RunnerInternals, wire: WireTransaction): void {
   const start = runner.startTransaction.bind(runner);
   runner.startTransaction = async (isolation) => {
-    const nested = wire.isOpen;
+    // Not whether the wire is open: after a raw ROLLBACK in the callback TypeORM still begins with a savepoint.
+    const depth = internals.transactionDepth;
+    const nested = depth > 0;
+    if (!nested && !wire.isOpen) wire.forgetLast();
     try {
       await start(isolation);
     } catch (error) {
       internals.isTransactionActive = nested;
+      // Without this the depth can fall to -1, and the runner's next transaction begins with a SAVEPOINT.
+      internals.transactionDepth = depth;
       if (nested) {
         // TypeORM would answer a savepoint that could not be set by rolling the whole transaction back.
         wire.markRollbackOnly(error);
         wire.skipNextRollback = true;
-      } else {
-        // Without this the depth falls to -1 and the runner's next transaction begins with a SAVEPOINT.
-        internals.transactionDepth = 0;
-        if (wire.isOpen) await runner.query('ROLLBACK');
+      } else if (wire.isOpen) {
+        await runner.query('ROLLBACK');
       }
       throw error;
     }
@@ -122,9 +137,12 @@ function guardStart(runner: QueryRunner, internals: RunnerInternals, wire: WireT
 function guardCommit(runner: QueryRunner, wire: WireTransaction): void {
   const commit = runner.commitTransaction.bind(runner);
   runner.commitTransaction = async () => {
+    if (wire.lost !== undefined) throw wire.lost;
     wire.assertCommittable();
     await commit();
     if (wire.outcome === 'rolled-back') {
+      // TypeORM holds it for committed, and would refuse the rollback that a host sends for an error.
+      wire.skipNextRollback = true;
       throw new NestAuthError('TRANSACTION_ABORTED', 'PostgreSQL answered COMMIT with ROLLBACK: nothing was kept', {
         cause: wire.failure,
       });
@@ -136,16 +154,35 @@ function guardNested(runner: QueryRunner, wire: WireTransaction, settings: () =>
   const manager = runner.manager as TransactionalManager;
   const dataSource = dataSourceOf(manager);
   const transaction = manager.transaction.bind(manager) as (...args: unknown[]) => Promise<unknown>;
+  const opening = new SerialLock();
   const guarded = async (first: unknown, second?: unknown): Promise<unknown> => {
+    const refusal = wire.refusalOf('');
+    if (refusal !== undefined) throw refusal;
     const callback = (typeof first === 'function' ? first : second) as TransactionCallback;
     const framed: TransactionCallback = (inner) =>
       runInFrame(dataSource, inner as TransactionalManager, wire, () => callback(inner));
     const run = (): Promise<unknown> =>
-      typeof first === 'function' ? transaction(framed) : transaction(first, callback === undefined ? undefined : framed);
-    if (!wire.isOpen) return run();
-    return frameOf(dataSource, manager, wire).lock.run(run, settings().operationTimeoutMs);
+      typeof first === 'function'
+        ? transaction(framed)
+        : transaction(first, callback === undefined ? undefined : framed);
+    const lock = wire.isOpen ? frameOf(dataSource, manager, wire).lock : opening;
+    wire.operations += 1;
+    try {
+      return await lock.run(run, settings().operationTimeoutMs);
+    } finally {
+      wire.operations -= 1;
+    }
   };
   manager.transaction = guarded as EntityManager['transaction'];
+}
+
+/** Rolls everything back, from however deep in nested transactions, and whatever the host's subscribers think of it. */
+export async function rollBackWhole(runner: QueryRunner, wire: WireTransaction): Promise<void> {
+  wire.skipNextRollback = false;
+  (runner as unknown as RunnerInternals).transactionDepth = 1;
+  await runner.rollbackTransaction().catch(() => undefined);
+  // What is still open after that is ended by the pool's guard, which drops the connection.
+  if (wire.isOpen) await runner.query('ROLLBACK').catch(() => undefined);
 }
 
 /**
@@ -153,17 +190,20 @@ function guardNested(runner: QueryRunner, wire: WireTransaction, settings: () =>
  * error instead of reaching a connection that belongs to somebody else by now.
  */
 export function retire(manager: TransactionalManager, wire: WireTransaction): void {
-  const tombstone =
-    wire.lost ??
-    new NestAuthError(
-      'TRANSACTION_ENDED',
-      'This manager belongs to a transaction that is over; await every call inside the callback, and do not keep the manager',
-    );
-  wire.tombstone = tombstone;
+  const { lost } = wire;
+  const refusal = (): NestAuthError => lost ?? wire.closing ?? managerOver();
+  wire.bury(refusal);
   Object.defineProperty(manager, 'queryRunner', {
     configurable: true,
     get(): never {
-      throw tombstone;
+      throw refusal();
     },
   });
+}
+
+function managerOver(): NestAuthError {
+  return new NestAuthError(
+    'TRANSACTION_ENDED',
+    'This manager belongs to a transaction that is over; await every call inside the callback, and do not keep the manager',
+  );
 }

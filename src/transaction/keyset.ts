@@ -70,7 +70,7 @@ export type CursorValues<Shape extends CursorShape> = {
 export function cursorKind(name: string, filter: Readonly<Record<string, unknown>> = {}): string {
   const known = Object.entries(filter).filter(([, value]) => value !== undefined && value !== null);
   if (known.length === 0) return name;
-  const digest = createHash('sha256').update(JSON.stringify(known.sort(([a], [b]) => (a < b ? -1 : 1))));
+  const digest = createHash('sha256').update(JSON.stringify(known.toSorted(([a], [b]) => (a < b ? -1 : 1))));
   return `${name}.${digest.digest('base64url').slice(0, 16)}`;
 }
 
@@ -140,7 +140,10 @@ function isOfType(value: unknown, type: CursorType | undefined): boolean {
 }
 
 function foreignCursor(): NestAuthError {
-  const issue = { path: 'after', message: 'is not a cursor of this list; pass the nextCursor of a page with the same filters' };
+  const issue = {
+    path: 'after',
+    message: 'is not a cursor of this list; pass the nextCursor of a page with the same filters',
+  };
   return new NestAuthError('VALIDATION_FAILED', `The list cannot be read: ${issue.path} ${issue.message}`, {
     details: { issues: [issue] },
   });

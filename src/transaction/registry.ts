@@ -5,7 +5,9 @@ import { WireTransaction } from './wire-transaction.js';
 
 /** Everything is kept by DataSource or by runner: two applications in one process share nothing. */
 const hosts = new WeakMap<DataSource, TransactionHost>();
-const wires = new WeakMap<QueryRunner, WireTransaction>();
+
+/** On the runner and not in a WeakMap: there is a runner a call, and each dead entry costs the garbage collector dear. */
+const WIRE = Symbol('NestAuthWire');
 
 /** TypeORM 0.3 calls it `connection`; 1.x renamed it. The one place that knows. */
 export function dataSourceOf(owner: EntityManager | QueryRunner): DataSource {
@@ -34,13 +36,8 @@ export function hostOf(manager: EntityManager): TransactionHost {
 }
 
 /** What the wire says about the runner's connection. */
-export function wireOf(runner: QueryRunner): WireTransaction {
-  let wire = wires.get(runner);
-  if (wire === undefined) {
-    wire = new WireTransaction(runner);
-    wires.set(runner, wire);
-  }
-  return wire;
+export function wireOf(runner: QueryRunner & { [WIRE]?: WireTransaction }): WireTransaction {
+  return (runner[WIRE] ??= new WireTransaction(runner));
 }
 
 /** Whether statements on this manager are part of an open transaction. */

@@ -2,7 +2,8 @@ import { NestAuthError } from '../errors/nest-auth.error.js';
 
 /** Lets one holder in at a time, in the order of arrival. */
 export class SerialLock {
-  #tail: Promise<void> = Promise.resolve();
+  /** Settles when the last in the queue has; undefined while nobody holds the lock. */
+  #tail: Promise<void> | undefined;
 
   /**
    * Runs `fn` after all earlier holders have settled.
@@ -12,13 +13,20 @@ export class SerialLock {
   async run<T>(fn: () => Promise<T>, timeoutMs: number): Promise<T> {
     const before = this.#tail;
     let release!: () => void;
-    this.#tail = new Promise((resolve) => (release = resolve));
+    const turn = new Promise<void>((resolve) => (release = resolve));
+    this.#tail = turn;
+    const leave = (): void => {
+      if (this.#tail === turn) this.#tail = undefined;
+      release();
+    };
     try {
-      await waitFor(before, timeoutMs);
+      // A timer for every call would cost more than the lock: mostly nobody holds it.
+      if (before !== undefined) await waitFor(before, timeoutMs);
       return await fn();
     } finally {
       // Whoever gave up waiting must not let its successors overtake the holder.
-      void before.then(release);
+      if (before === undefined) leave();
+      else void before.then(leave);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { NestAuthError } from '../errors/nest-auth.error.js';
+import { CommitOutcomeUnknownError, NestAuthError } from '../errors/nest-auth.error.js';
 import { toNestAuthError } from '../errors/postgres-errors.js';
 import { hostOf, wireOf } from './registry.js';
 import { nameStatement } from './statement-names.js';
@@ -37,12 +37,16 @@ export async function execute<Row>(
   values: readonly unknown[] = [],
 ): Promise<Row[]> {
   const runner = manager.queryRunner ?? hostOf(manager).openRunner();
+  const isAlone = !wireOf(runner).isOpen;
   try {
     const { records = [] } = await runner.query(sql.text, values as unknown[], true);
     if (sql.changes?.(records as Row[]) === true) wireOf(runner).changes += 1;
     return records as Row[];
   } catch (error) {
-    throw explain(error, manager);
+    const typed = explain(error, manager);
+    // A write that is its own transaction may have been committed before the answer was lost.
+    if (typed.code !== 'CONNECTION_LOST' || sql.changes === undefined || !isAlone) throw typed;
+    throw new CommitOutcomeUnknownError(() => Promise.resolve('unknown'), typed.cause);
   } finally {
     if (manager.queryRunner === undefined) await runner.release();
   }
@@ -62,7 +66,8 @@ export async function executeOne<Row>(
 /** In an aborted transaction PostgreSQL only says that it is aborted: the first cause is what helps. */
 function explain(error: unknown, manager: EntityManager): NestAuthError {
   const typed = toNestAuthError(error);
-  if (typed.code !== 'TRANSACTION_ABORTED' || typed.cause === undefined || manager.queryRunner === undefined) return typed;
+  if (typed.code !== 'TRANSACTION_ABORTED' || typed.cause === undefined || manager.queryRunner === undefined)
+    return typed;
   const first = wireOf(manager.queryRunner).failure;
   if (first === undefined) return typed;
   return new NestAuthError('TRANSACTION_ABORTED', 'An earlier statement of this transaction failed; see `cause`', {

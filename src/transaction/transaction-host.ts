@@ -1,14 +1,19 @@
 import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import { CommitOutcomeUnknownError, NestAuthError } from '../errors/nest-auth.error.js';
-import { isRetryable } from '../errors/postgres-errors.js';
+import { forgetRow, isRetryable } from '../errors/postgres-errors.js';
 import { resolveCommitOutcome } from './commit-outcome.js';
 import { guardPools, wouldWaitForEver } from './connection-pool.js';
 import { currentFrame, type Frame, frameOf, runAfterCommit, runInFrame, runOutsideTransaction } from './frame.js';
-import { guardRunner, retire } from './guarded-runner.js';
+import { guardRunner, retire, rollBackWhole } from './guarded-runner.js';
 import { captureHostStack } from './host-stack.js';
 import { dataSourceOf, findHost, registerHost, wireOf } from './registry.js';
 import { assertJoinable, beginStatement, validateOptions } from './transaction-options.js';
-import type { RunInTransactionOptions, TransactionalManager, TransactionSettings } from './transaction.types.js';
+import type {
+  IsolationLevel,
+  RunInTransactionOptions,
+  TransactionalManager,
+  TransactionSettings,
+} from './transaction.types.js';
 import type { AfterCommitCallback, WireTransaction } from './wire-transaction.js';
 
 type Callback<T> = (manager: TransactionalManager) => Promise<T>;
@@ -17,6 +22,8 @@ type Callback<T> = (manager: TransactionalManager) => Promise<T>;
 interface Opening {
   readonly owned: boolean;
   readonly options: RunInTransactionOptions;
+  /** Isolation that TypeORM itself is to set and to check, in a statement of its own. */
+  readonly isolation?: IsolationLevel | undefined;
 }
 
 /** What `nest-auth-identity/testing` watches while it makes statements fail. */
@@ -87,6 +94,14 @@ export class TransactionHost {
   }
 
   /**
+   * The manager a call stands on from its first line: for methods that do something else, such as hashing, before they
+   * reach the database. If the transaction is over by then they are refused, instead of running outside of any.
+   */
+  pin(manager: EntityManager | undefined): EntityManager | undefined {
+    return this.#frameFor(manager)?.manager ?? manager;
+  }
+
+  /**
    * Runs one operation on the right manager: the one passed, else the ambient transaction's, else outside of any.
    *
    * Inside a transaction, operations on one manager run one after another. An operation that fails after it has
@@ -108,16 +123,26 @@ export class TransactionHost {
     return runOutsideTransaction(() => this.#retrying(fn, { owned: true, options: {} }));
   }
 
+  /** {@link atomic} for an operation that may run code of the host, else {@link operate}, which one statement needs. */
+  perform<T>(
+    needsTransaction: boolean,
+    manager: EntityManager | undefined,
+    fn: (manager: EntityManager) => Promise<T>,
+  ): Promise<T> {
+    return needsTransaction ? this.atomic(manager, fn) : this.operate(manager, fn);
+  }
+
   /**
    * Runs a host's callback in a transaction: joins the running one, or opens one and retries it.
    * See `UserService.runInTransaction` for the contract.
    */
   async run<T>(fn: Callback<T>, options: RunInTransactionOptions = {}): Promise<T> {
     validateOptions(options);
-    const frame = currentFrame((candidate) => candidate.dataSource === this.dataSource);
-    if (frame === undefined) return this.#retrying(fn, { owned: true, options });
+    const outer = currentFrame((candidate) => candidate.dataSource === this.dataSource);
+    if (outer === undefined) return this.#retrying(fn, this.#openingFor(options));
     if (options.nested === 'independent') return this.#independent(fn, options);
     assertJoinable(options);
+    const frame = usable(outer);
     return options.nested === 'savepoint' ? this.#savepoint(frame, fn) : this.#join(frame, fn);
   }
 
@@ -138,8 +163,8 @@ export class TransactionHost {
     for (const callback of callbacks) {
       runAfterCommit(() => {
         try {
-          const result = callback();
-          if (result instanceof Promise) result.catch((error: unknown) => this.#reportAfterCommit(error));
+          // Any thenable: it may come from another realm or library.
+          Promise.resolve(callback()).catch((error: unknown) => this.#reportAfterCommit(error));
         } catch (error) {
           this.#reportAfterCommit(error);
         }
@@ -153,12 +178,19 @@ export class TransactionHost {
   }
 
   #reportAfterCommit(error: unknown): void {
-    this.#settings.report('A listener or callback failed after COMMIT; the committed work stands', error);
+    try {
+      this.#settings.report('A listener or callback failed after COMMIT; the committed work stands', error);
+    } catch {
+      // A logger of the host that fails has nobody to tell, and must not make a committed call fail.
+    }
   }
 
   /** Where a call with this manager stands; undefined when it stands outside any transaction. */
   #frameFor(manager: EntityManager | undefined): Frame | undefined {
-    if (manager === undefined) return currentFrame((frame) => frame.dataSource === this.dataSource);
+    if (manager === undefined) {
+      const frame = currentFrame((candidate) => candidate.dataSource === this.dataSource);
+      return frame === undefined ? undefined : usable(frame);
+    }
     if (dataSourceOf(manager) !== this.dataSource) {
       throw new NestAuthError(
         'AMBIGUOUS_DATA_SOURCE',
@@ -168,7 +200,8 @@ export class TransactionHost {
     const runner = manager.queryRunner;
     if (runner === undefined) return undefined;
     const wire = wireOf(runner);
-    if (wire.tombstone !== undefined) throw wire.tombstone;
+    const { tombstone } = wire;
+    if (tombstone !== undefined) throw tombstone;
     if (runner.isReleased) {
       throw new NestAuthError('TRANSACTION_ENDED', 'The manager belongs to a query runner that was released');
     }
@@ -202,13 +235,8 @@ export class TransactionHost {
 
   async #savepoint<T>(frame: Frame, fn: Callback<T>): Promise<T> {
     frame.wire.joined = true;
-    frame.wire.operations += 1;
-    try {
-      // The runner's own nested transaction takes the frame's lock and runs the callback in a child frame.
-      return await frame.manager.transaction(() => fn(frame.manager));
-    } finally {
-      frame.wire.operations -= 1;
-    }
+    // The runner's own nested transaction takes the frame's lock and runs the callback in a child frame.
+    return frame.manager.transaction(() => fn(frame.manager));
   }
 
   async #independent<T>(fn: Callback<T>, options: RunInTransactionOptions): Promise<T> {
@@ -218,7 +246,13 @@ export class TransactionHost {
         'An independent transaction needs a second connection, and the pool is full without a connectTimeoutMS: it could wait for ever',
       );
     }
-    return runOutsideTransaction(() => this.#retrying(fn, { owned: true, options }));
+    return runOutsideTransaction(() => this.#retrying(fn, this.#openingFor(options)));
+  }
+
+  /** TypeORM sends the host's default isolation after START, and would overrule the one that was asked for. */
+  #openingFor(options: RunInTransactionOptions): Opening {
+    const { isolationLevel } = this.dataSource.options as { isolationLevel?: unknown };
+    return { owned: true, options, isolation: isolationLevel === undefined ? undefined : options.isolation };
   }
 
   async #serially<T>(frame: Frame, fn: () => Promise<T>): Promise<T> {
@@ -248,7 +282,7 @@ export class TransactionHost {
   }
 
   /** One attempt: a fresh connection, the callback, COMMIT, and the connection given back whatever happened. */
-  async #open<T>(fn: Callback<T>, { owned, options }: Opening): Promise<T> {
+  async #open<T>(fn: Callback<T>, { owned, options, isolation }: Opening): Promise<T> {
     const runner = this.openRunner();
     const manager = runner.manager as TransactionalManager;
     const wire = wireOf(runner);
@@ -256,14 +290,14 @@ export class TransactionHost {
     wire.joined = owned;
     wire.beginSql = beginStatement(options);
     try {
-      await runner.startTransaction();
+      await runner.startTransaction(isolation);
       const result = await this.#settle(wire, options.timeoutMs, () =>
         runInFrame(this.dataSource, manager, wire, () => fn(manager)),
       );
-      await this.#commit(runner, wire);
+      await wire.runEnding(() => this.#commit(runner, wire));
       return result;
     } catch (error) {
-      throw await this.#failed(runner, wire, error);
+      throw await wire.runEnding(() => this.#failed(runner, wire, error));
     } finally {
       retire(manager, wire);
       await runner.release();
@@ -275,22 +309,24 @@ export class TransactionHost {
   async #settle<T>(wire: WireTransaction, timeoutMs: number | undefined, fn: () => Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     try {
-      const limits = timeoutMs === undefined ? [] : [expiry(wire, timeoutMs, (handle) => (timer = handle))];
-      const result = await Promise.race([fn(), ...limits]);
+      const work = fn();
+      const result = await (timeoutMs === undefined
+        ? work
+        : Promise.race([work, expiry(wire, timeoutMs, (handle) => (timer = handle))]));
       // A statement started and not awaited reaches the driver only in a later turn of the event loop.
       await new Promise<void>((resolve) => setImmediate(resolve));
       if (wire.inFlight > 0 || wire.operations > 0) {
-        throw new NestAuthError(
-          'TRANSACTION_BUSY',
-          'The transaction callback returned while work on its manager was still running; await every call',
-        );
+        throw stillBusy();
       }
       return result;
     } finally {
       clearTimeout(timer);
-      wire.closing ??= new NestAuthError(
-        'TRANSACTION_ENDED',
-        'A statement was sent after the transaction callback had settled; await every call before returning',
+      wire.close(
+        () =>
+          new NestAuthError(
+            'TRANSACTION_ENDED',
+            'A statement was sent after the transaction callback had settled; await every call before returning',
+          ),
       );
     }
   }
@@ -303,11 +339,13 @@ export class TransactionHost {
       if (wire.outcome !== 'committed') throw error;
       this.#reportAfterCommit(error);
     }
+    // TypeORM took the COMMIT for the end of a nested transaction that the callback had left open.
+    if (wire.isOpen) throw stillBusy();
   }
 
   /** Rolls back what is still open and says why the transaction failed, in the order of what explains most. */
   async #failed(runner: QueryRunner, wire: WireTransaction, error: unknown): Promise<unknown> {
-    if (wire.isOpen) await runner.rollbackTransaction().catch((cause: unknown) => wire.connectionLost(cause));
+    if (wire.isOpen) await rollBackWhole(runner, wire);
     if (wire.outcome === 'unknown') {
       const id = wire.transactionId;
       return new CommitOutcomeUnknownError(() => resolveCommitOutcome(this, id), error);
@@ -316,12 +354,12 @@ export class TransactionHost {
     return wire.lost ?? error;
   }
 
-  /** A query is about to take a second connection: find out whether it was meant to be part of the transaction. */
-  #checkEscape(): void {
+  /** A query is about to take a second connection: find out whether it leaves the running transaction. */
+  #checkEscape(): boolean {
     const { onEscape } = this.#settings;
-    if (onEscape === 'off') return;
+    if (onEscape === 'off') return false;
     const frame = currentFrame((candidate) => candidate.dataSource === this.dataSource);
-    if (frame === undefined || !frame.wire.joined) return;
+    if (frame === undefined || !frame.wire.joined) return false;
     const hostStack = captureHostStack();
     const error = new NestAuthError(
       'TRANSACTION_ESCAPED',
@@ -331,6 +369,7 @@ export class TransactionHost {
     // With no connection left to wait for, going on means to hang.
     if (onEscape === 'throw' || wouldWaitForEver(this.dataSource)) throw error;
     this.#settings.report(error.message, error);
+    return true;
   }
 
   /** Makes `dataSource.transaction` ambient too, and names the host's line for calls that lose their stack later. */
@@ -338,16 +377,17 @@ export class TransactionHost {
     const transaction = (first: unknown, second?: unknown): Promise<unknown> => {
       this.#checkEscape();
       const fn = (typeof first === 'function' ? first : second) as Callback<unknown> | undefined;
-      const options = typeof first === 'string' ? ({ isolation: first } as RunInTransactionOptions) : {};
       if (fn === undefined) throw new TypeError('transaction() needs a callback');
-      return this.#open(fn, { owned: false, options });
+      const isolation = typeof first === 'string' ? (first as IsolationLevel) : undefined;
+      return this.#open(fn, { owned: false, options: {}, isolation });
     };
     manager.transaction = async (...args: unknown[]) => transaction(args[0], args[1]) as Promise<never>;
     for (const name of ['save', 'remove', 'softRemove', 'recover'] as const) {
       const original = manager[name].bind(manager) as (...args: unknown[]) => Promise<unknown>;
       (manager as unknown as Record<string, unknown>)[name] = async (...args: unknown[]) => {
-        this.#checkEscape();
-        return original(...args);
+        const escaped = this.#checkEscape();
+        // It has been reported: the runner that it takes later is no second escape.
+        return escaped ? runOutsideTransaction(() => original(...args)) : original(...args);
       };
     }
   }
@@ -364,7 +404,10 @@ function wireSubscriber(host: TransactionHost): EntitySubscriberInterface {
     },
     afterQuery({ queryRunner, query, success, rawResults, error }) {
       const wire = wireOf(queryRunner as QueryRunner);
-      if (!success) return wire.statementFailed(query, error);
+      if (!success) {
+        forgetRow(error);
+        return wire.statementFailed(query, error);
+      }
       wire.statementSucceeded(query, rawResults);
       // A transaction that the host drives by a runner of its own has no end that we could wait for.
       if (!wire.owned && wire.outcome === 'committed') {
@@ -376,12 +419,27 @@ function wireSubscriber(host: TransactionHost): EntitySubscriberInterface {
   };
 }
 
+/** Refuses work in a transaction that is over while its callback still runs. */
+function usable(frame: Frame): Frame {
+  const refusal = frame.wire.refusalOf('');
+  if (refusal !== undefined) throw refusal;
+  return frame;
+}
+
+function stillBusy(): NestAuthError {
+  return new NestAuthError(
+    'TRANSACTION_BUSY',
+    'The transaction callback returned while work on its manager was still running; await every call',
+  );
+}
+
 function expiry(wire: WireTransaction, timeoutMs: number, started: (timer: NodeJS.Timeout) => void): Promise<never> {
   return new Promise((_, reject) => {
     started(
       setTimeout(() => {
-        wire.closing = new NestAuthError('TRANSACTION_TIMEOUT', `The transaction took longer than ${timeoutMs} ms`);
-        reject(wire.closing);
+        const error = new NestAuthError('TRANSACTION_TIMEOUT', `The transaction took longer than ${timeoutMs} ms`);
+        wire.close(() => error);
+        reject(error);
       }, timeoutMs),
     );
   });

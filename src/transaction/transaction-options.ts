@@ -6,6 +6,9 @@ const KNOWN = new Set(['isolation', 'timeoutMs', 'lockTimeoutMs', 'retries', 'ne
 /** Largest value PostgreSQL takes for a timeout, in milliseconds. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
 
+/** How much longer than `timeoutMs` the server lets a silent transaction live. */
+const IDLE_GRACE_MS = 1_000;
+
 /** Refuses options that PostgreSQL would refuse later, or that would silently do nothing. */
 export function validateOptions(options: RunInTransactionOptions): void {
   const issues: ValidationIssue[] = Object.keys(options)
@@ -22,7 +25,8 @@ export function validateOptions(options: RunInTransactionOptions): void {
       issues.push({ path, message: 'must be a whole number of milliseconds, at least 1' });
     }
   }
-  if (!isInteger(options.retries, 0, 100)) issues.push({ path: 'retries', message: 'must be a whole number, 0 to 100' });
+  if (!isInteger(options.retries, 0, 100))
+    issues.push({ path: 'retries', message: 'must be a whole number, 0 to 100' });
   refuse('runInTransaction got options it cannot use', issues);
 }
 
@@ -31,7 +35,10 @@ export function assertJoinable({ isolation, timeoutMs, lockTimeoutMs }: RunInTra
   const issues = Object.entries({ isolation, timeoutMs, lockTimeoutMs })
     .filter(([, value]) => value !== undefined)
     .map(([path]) => ({ path, message: 'can be set only by the call that opens the transaction' }));
-  refuse('This runInTransaction joins a running transaction; open it with these options, or use nested: "independent"', issues);
+  refuse(
+    'This runInTransaction joins a running transaction; open it with these options, or use nested: "independent"',
+    issues,
+  );
 }
 
 function refuse(message: string, issues: readonly ValidationIssue[]): void {
@@ -46,16 +53,16 @@ function isInteger(value: unknown, min: number, max: number): boolean {
 
 /**
  * The text that opens a transaction with settings, in one round trip; undefined when the plain command will do.
- *
- * Parameters are impossible in such a text, so it holds validated constants only. It also asks for the transaction's
- * id, by which a lost COMMIT can be resolved later.
+ * Parameters are impossible in such a text, so it holds validated constants only.
  */
 export function beginStatement({ isolation, timeoutMs, lockTimeoutMs }: RunInTransactionOptions): string | undefined {
   if (isolation === undefined && timeoutMs === undefined && lockTimeoutMs === undefined) return undefined;
   const parts = [isolation === undefined ? 'START TRANSACTION' : `START TRANSACTION ISOLATION LEVEL ${isolation}`];
   if (timeoutMs !== undefined) {
     parts.push(`SET LOCAL statement_timeout = ${timeoutMs}`);
-    parts.push(`SET LOCAL idle_in_transaction_session_timeout = ${timeoutMs}`);
+    // Our own timer is the judge; the server's, which kills the connection, is there for a process that hangs.
+    const idle = Math.min(timeoutMs + IDLE_GRACE_MS, MAX_TIMEOUT_MS);
+    parts.push(`SET LOCAL idle_in_transaction_session_timeout = ${idle}`);
   }
   if (lockTimeoutMs !== undefined) parts.push(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
   return parts.join('; ');

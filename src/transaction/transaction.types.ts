@@ -31,8 +31,8 @@ export interface RunInTransactionOptions {
    */
   readonly lockTimeoutMs?: number;
   /**
-   * How often the whole callback is run again after a deadlock, a serialization failure or a connection lost before
-   * COMMIT was sent. Only a call that opened the transaction retries; a joined one leaves that to the opener.
+   * How often the whole callback is run again after a deadlock, a serialization failure, a connection lost before
+   * COMMIT was sent, or none to be had. Only a call that opened the transaction retries; a joined one leaves that to the opener.
    * @default `transaction.retries` of the module, 2
    */
   readonly retries?: number;

@@ -1,5 +1,10 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { QueryRunner } from 'typeorm';
 import { NestAuthError } from '../errors/nest-auth.error.js';
+import { isConnectionLoss, isRetryable, sqlStateOf } from '../errors/postgres-errors.js';
+import type { Origin } from './entity-origin.js';
+import type { Frame } from './frame.js';
+import { nameAfter, tagOf, textsOf, transactionCommandOf } from './transaction-command.js';
 
 export type AfterCommitCallback = () => unknown;
 
@@ -7,6 +12,8 @@ interface Level {
   /** The savepoint's name; empty for the transaction itself. */
   readonly name: string;
   readonly afterCommit: AfterCommitCallback[];
+  /** How many changes there were when it began. */
+  readonly changes: number;
 }
 
 interface Failure {
@@ -15,7 +22,13 @@ interface Failure {
   readonly depth: number;
 }
 
+/** Made when somebody runs into it: then its stack tells who, and a transaction that ends well does not pay for it. */
+type Refusal = () => NestAuthError;
+
 type Outcome = 'none' | 'open' | 'committed' | 'rolled-back' | 'unknown';
+
+/** The transaction that this code is there to end, the host's subscribers to its COMMIT included. */
+const ending = new AsyncLocalStorage<WireTransaction>();
 
 /**
  * What one connection's transaction really is, told by the command tags that the server answered.
@@ -27,15 +40,12 @@ type Outcome = 'none' | 'open' | 'committed' | 'rolled-back' | 'unknown';
 export class WireTransaction {
   outcome: Outcome = 'none';
   commitSent = false;
+  /** Statements that were handed to the runner and have not come back. */
   inFlight = 0;
-  /** Operations of ours that have begun on this manager and not ended. */
+  /** Operations of ours and nested transactions that have begun on this manager and not ended. */
   operations = 0;
   /** Statements of ours that changed something in this transaction. */
   changes = 0;
-  /** Why only transaction commands may still pass: the callback has settled, or its time is over. */
-  closing: NestAuthError | undefined;
-  /** Why every further statement is refused; set once the manager's transaction is over. */
-  tombstone: NestAuthError | undefined;
   /** The package took part, so that leaving this transaction is our business. */
   joined = false;
   /** Text that replaces the next START TRANSACTION, to carry settings without more round trips. */
@@ -48,12 +58,42 @@ export class WireTransaction {
   owned = false;
   /** The savepoint of a nested start was never set, so the rollback that TypeORM sends for it must not be. */
   skipNextRollback = false;
+  /** The outermost frame, for callers that pass the manager from another async context. */
+  rootFrame: Frame | undefined;
+  /** What entities of this transaction remember of it. */
+  origin: Origin | undefined;
+  #closing: Refusal | undefined;
+  #tombstone: Refusal | undefined;
   #levels: Level[] = [];
   #failure: Failure | undefined;
   #settled: AfterCommitCallback[] = [];
   #onReleased: (() => void)[] = [];
 
   constructor(readonly runner: QueryRunner) {}
+
+  /** Why only what ends the transaction may still pass: the callback has settled, or its time is over. */
+  get closing(): NestAuthError | undefined {
+    return this.#closing?.();
+  }
+
+  /** Lets nothing pass any more but what ends the transaction; the first reason stands. */
+  close(reason: Refusal): void {
+    this.#closing ??= reason;
+  }
+
+  /** Why every further statement is refused; set once the manager's transaction is over. */
+  get tombstone(): NestAuthError | undefined {
+    return this.#tombstone?.();
+  }
+
+  /** Refuses every further statement; the first reason stands. */
+  bury(reason: Refusal): void {
+    this.#tombstone ??= reason;
+  }
+
+  get isOver(): boolean {
+    return this.#tombstone !== undefined;
+  }
 
   get isOpen(): boolean {
     return this.outcome === 'open';
@@ -87,49 +127,73 @@ export class WireTransaction {
     throw new NestAuthError(
       'TRANSACTION_ABORTED',
       'A statement or an operation inside the transaction failed and its error was swallowed, so nothing was committed; see `cause`',
-      { cause: error },
+      { cause: error, ...(isRetryable(error) ? { details: { retryable: true } } : {}) },
     );
   }
 
   statementSent(sql: string): void {
     if (transactionCommandOf(sql) === 'COMMIT') this.commitSent = true;
-    this.inFlight += 1;
   }
 
   /** Why `sql` must not be sent now, if it must not. */
   refusalOf(sql: string): NestAuthError | undefined {
-    if (this.tombstone !== undefined) return this.tombstone;
-    const command = transactionCommandOf(sql);
-    if (command === undefined && this.closing !== undefined) return this.closing;
-    // The callback ended the transaction by raw SQL: what follows would run, and stay, outside of any.
-    if (this.runner.isTransactionActive && this.outcome === 'rolled-back' && command !== 'ROLLBACK') {
-      return new NestAuthError(
-        'TRANSACTION_ABORTED',
-        'The transaction was rolled back by a ROLLBACK inside its callback',
-        { cause: this.failure },
-      );
-    }
-    return undefined;
+    if (this.#tombstone !== undefined) return this.#tombstone();
+    if (this.#closing !== undefined && ending.getStore() !== this) return this.#closing();
+    return this.#endedByCallback && !/^(COMMIT|ROLLBACK)$/.test(transactionCommandOf(sql) ?? '')
+      ? this.#endedTooEarly()
+      : undefined;
+  }
+
+  /** The callback ended the transaction by raw SQL: what follows would run, and stay, outside of any. */
+  get #endedByCallback(): boolean {
+    return this.runner.isTransactionActive && (this.outcome === 'rolled-back' || this.outcome === 'committed');
+  }
+
+  #endedTooEarly(): NestAuthError {
+    const [code, command] =
+      this.outcome === 'committed'
+        ? (['TRANSACTION_ENDED', 'COMMIT'] as const)
+        : (['TRANSACTION_ABORTED', 'ROLLBACK'] as const);
+    return new NestAuthError(code, `The transaction was ended by a ${command} inside its callback`, {
+      cause: this.failure,
+    });
+  }
+
+  /** Runs what ends the transaction: its statements pass although the callback's no longer do. */
+  runEnding<T>(fn: () => Promise<T>): Promise<T> {
+    return ending.run(this, fn);
+  }
+
+  /** A new transaction is about to begin on this runner: the last one's fate says nothing about it. */
+  forgetLast(): void {
+    this.outcome = 'none';
+    this.skipNextRollback = false;
   }
 
   statementSucceeded(sql: string, raw: unknown): void {
-    this.inFlight -= 1;
-    for (const result of Array.isArray(raw) ? raw : [raw]) this.#apply(tagOf(result), sql);
+    if (!Array.isArray(raw)) return this.#apply(tagOf(raw), sql);
+    const texts = textsOf(sql, raw.length);
+    raw.forEach((result, index) => this.#apply(tagOf(result), texts[index] ?? sql));
   }
 
   statementFailed(sql: string, error: unknown): void {
-    this.inFlight -= 1;
-    if (this.isOpen && transactionCommandOf(sql) !== 'ROLLBACK') this.markRollbackOnly(error);
+    const command = transactionCommandOf(sql);
+    if (!this.isOpen || command === 'ROLLBACK') return;
+    this.markRollbackOnly(error);
+    // A COMMIT that was answered, and refused, has ended the transaction: its outcome is known.
+    if (command === 'COMMIT' && sqlStateOf(error) !== undefined && !isConnectionLoss(error)) this.#end('rolled-back');
   }
 
   #apply(tag: string | undefined, sql: string): void {
     if (tag === 'START' || tag === 'BEGIN') return this.#begin();
     if (!this.isOpen) return;
-    if (tag === 'SAVEPOINT') this.#levels.push({ name: nameOf(sql, /savepoint\s+"?([^\s";]+)/i), afterCommit: [] });
-    if (tag === 'RELEASE') this.#release(nameOf(sql, /release\s+(?:savepoint\s+)?"?([^\s";]+)/i));
+    if (tag === 'SAVEPOINT') {
+      this.#levels.push({ name: nameAfter(/\bsavepoint\s+/, sql) ?? '', afterCommit: [], changes: this.changes });
+    }
+    if (tag === 'RELEASE') this.#release(nameAfter(/\brelease\s+(?:savepoint\s+)?/, sql) ?? '');
     if (tag === 'ROLLBACK') {
       // `ROLLBACK TO` and `ROLLBACK` share a tag: only here does the text decide.
-      const savepoint = /\bto\s+(?:savepoint\s+)?"?([^\s";]+)/i.exec(sql)?.[1];
+      const savepoint = nameAfter(/\bto\s+(?:savepoint\s+)?/, sql);
       if (savepoint === undefined) this.#end('rolled-back');
       else this.#rollbackTo(savepoint);
     }
@@ -137,7 +201,9 @@ export class WireTransaction {
   }
 
   #begin(): void {
-    this.#levels = [{ name: '', afterCommit: [] }];
+    // PostgreSQL only warns of a second BEGIN.
+    if (this.isOpen) return;
+    this.#levels = [{ name: '', afterCommit: [], changes: 0 }];
     this.#failure = undefined;
     this.outcome = 'open';
     this.commitSent = false;
@@ -159,7 +225,9 @@ export class WireTransaction {
     const index = this.#indexOf(name);
     if (index < 1) return;
     this.#levels.splice(index + 1);
-    this.#levels[index]?.afterCommit.splice(0);
+    const level = this.#levels[index] as Level;
+    level.afterCommit.splice(0);
+    this.changes = level.changes;
     // A failure at or inside the savepoint is undone; one before it is not.
     if (this.#failure !== undefined && this.#failure.depth > index) this.#failure = undefined;
   }
@@ -189,20 +257,8 @@ export class WireTransaction {
       details: { retryable: true },
       cause,
     });
-    this.tombstone ??= this.lost;
+    const { lost } = this;
+    this.bury(() => lost);
     if (this.isOpen) this.outcome = this.commitSent ? 'unknown' : 'rolled-back';
   }
-}
-
-/** The transaction command that a text begins with, if it is one. */
-function transactionCommandOf(sql: string): string | undefined {
-  return /^\s*(START TRANSACTION|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|COMMIT|SET TRANSACTION)\b/i.exec(sql)?.[1]?.toUpperCase();
-}
-
-function tagOf(result: unknown): string | undefined {
-  return (result as { command?: string } | undefined)?.command;
-}
-
-function nameOf(sql: string, pattern: RegExp): string {
-  return pattern.exec(sql)?.[1] ?? '';
 }
