@@ -66,6 +66,7 @@ export function forgetRow(error: unknown): void {
 
 /** SQLSTATE of a driver error, or undefined when the failure has none. */
 export function sqlStateOf(error: unknown): string | undefined {
+  if (error instanceof NestAuthError) return error.details.sqlState;
   const code = driverErrorOf(error)?.code;
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }

@@ -1,6 +1,6 @@
 import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import { CommitOutcomeUnknownError, NestAuthError } from '../errors/nest-auth.error.js';
-import { forgetRow, isRetryable } from '../errors/postgres-errors.js';
+import { forgetRow, isRetryable, sqlStateOf } from '../errors/postgres-errors.js';
 import { resolveCommitOutcome } from './commit-outcome.js';
 import { guardPools, wouldWaitForEver } from './connection-pool.js';
 import { currentFrame, type Frame, frameOf, runAfterCommit, runInFrame, runOutsideTransaction } from './frame.js';
@@ -31,6 +31,9 @@ export interface Rehearsal {
   onRunner(runner: QueryRunner): void;
   onAfterCommit(): void;
 }
+
+/** SQLSTATE of a statement that `statement_timeout`, or somebody, has stopped. */
+const QUERY_CANCELED = '57014';
 
 /** Longest pause before a retry, in milliseconds; the pauses grow from 20 ms and are drawn at random below that. */
 const MAX_BACKOFF_MS = 1_000;
@@ -308,6 +311,7 @@ export class TransactionHost {
   /** Runs the callback to its end or to its time limit, and makes sure that nothing of it is still running. */
   async #settle<T>(wire: WireTransaction, timeoutMs: number | undefined, fn: () => Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
+    const started = performance.now();
     try {
       const work = fn();
       const result = await (timeoutMs === undefined
@@ -315,10 +319,14 @@ export class TransactionHost {
         : Promise.race([work, expiry(wire, timeoutMs, (handle) => (timer = handle))]));
       // A statement started and not awaited reaches the driver only in a later turn of the event loop.
       await new Promise<void>((resolve) => setImmediate(resolve));
-      if (wire.inFlight > 0 || wire.operations > 0) {
-        throw stillBusy();
-      }
+      if (wire.inFlight > 0 || wire.operations > 0) throw stillBusy();
       return result;
+    } catch (error) {
+      // The server's timer is the same and may be the first to say so, of a statement as old as the transaction.
+      if (timeoutMs !== undefined && sqlStateOf(error) === QUERY_CANCELED && performance.now() - started >= timeoutMs - 1) {
+        wire.close(() => tookTooLong(timeoutMs));
+      }
+      throw error;
     } finally {
       clearTimeout(timer);
       wire.close(
@@ -437,12 +445,16 @@ function expiry(wire: WireTransaction, timeoutMs: number, started: (timer: NodeJ
   return new Promise((_, reject) => {
     started(
       setTimeout(() => {
-        const error = new NestAuthError('TRANSACTION_TIMEOUT', `The transaction took longer than ${timeoutMs} ms`);
+        const error = tookTooLong(timeoutMs);
         wire.close(() => error);
         reject(error);
       }, timeoutMs),
     );
   });
+}
+
+function tookTooLong(timeoutMs: number): NestAuthError {
+  return new NestAuthError('TRANSACTION_TIMEOUT', `The transaction took longer than ${timeoutMs} ms`);
 }
 
 function pause(ms: number): Promise<void> {

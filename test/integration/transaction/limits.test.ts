@@ -42,6 +42,15 @@ describe('the options of runInTransaction', () => {
     expect(await app.users.runInTransaction(read)).toEqual(['0', '0', '0']);
   });
 
+  it('reject with the timeout also when the server is the first to cancel the statement', async () => {
+    const call = (): Promise<unknown> =>
+      app.users.runInTransaction((manager) => manager.query('select pg_sleep(30)'), { timeoutMs: 50 });
+    // The two timers race, so one try proves little.
+    for (let round = 0; round < 10; round += 1) {
+      await expect(call()).rejects.toMatchObject({ code: 'TRANSACTION_TIMEOUT' });
+    }
+  });
+
   it('take the largest timeout that PostgreSQL takes', async () => {
     const max = 2_147_483_647;
     const call = app.users.runInTransaction(async () => 'done', { timeoutMs: max, lockTimeoutMs: max });
