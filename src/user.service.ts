@@ -12,12 +12,13 @@ import type {
   UpdateUserInput,
 } from './account/account.types.js';
 import { BulkCreateOperations } from './account/bulk-create.operations.js';
+import { CreateUserOperations } from './account/create-user.operations.js';
 import { IdentityOperations } from './account/identity.operations.js';
 import { UserFinder } from './account/user-finder.js';
 import type { GetUserOptions, GetUsersOptions, UserPage } from './account/user-list.types.js';
 import type { NestAuthUser } from './account/user.entity.js';
 import { UserOperations } from './account/user.operations.js';
-import { assertUuid } from './errors/input.js';
+import { assertUuid, InputIssues } from './errors/input.js';
 import type { NestAuthTenant } from './tenant/tenant.entity.js';
 import type { PageOptions } from './transaction/keyset.js';
 import { TransactionHost } from './transaction/transaction-host.js';
@@ -35,6 +36,7 @@ import type { RunInTransactionOptions, TransactionalManager } from './transactio
 export class UserService {
   constructor(
     private readonly transactions: TransactionHost,
+    private readonly creations: CreateUserOperations,
     private readonly users: UserOperations,
     private readonly identities: IdentityOperations,
     private readonly bulk: BulkCreateOperations,
@@ -46,14 +48,16 @@ export class UserService {
    * Runs `fn` in a transaction: commits when it resolves, rolls back when it throws, and resolves to its value.
    *
    * Everything that this package does inside joins it, with or without the `manager` that `fn` receives; the host's own
-   * statements need that manager. The callback is run again, as a whole, after a deadlock, a serialization failure or
-   * a connection lost before COMMIT (`options.retries`): it must not do anything that cannot be repeated.
+   * statements need that manager. The callback is run again, as a whole, after a deadlock, a serialization failure, a
+   * connection lost before COMMIT, or none to be had (`options.retries`): it must not do what cannot be repeated.
    *
    * Inside a running transaction it joins that one by default; see `options.nested`.
    *
    * @throws what `fn` throws; `TRANSACTION_ABORTED` when a failure inside was swallowed, so that nothing was kept;
    *   `TRANSACTION_BUSY` when `fn` returned while its work was still running; `TRANSACTION_TIMEOUT`;
-   *   `COMMIT_OUTCOME_UNKNOWN`, whose `resolve()` asks the server; `CONNECTION_LOST`, `CONNECTION_UNAVAILABLE`.
+   *   `COMMIT_OUTCOME_UNKNOWN`, whose `resolve()` asks the server; `CONNECTION_LOST`, `CONNECTION_UNAVAILABLE`,
+   *   `TRANSACTION_CONFLICT` once the retries are used up; `VALIDATION_FAILED` for wrong options, and for those of the
+   *   opener (`isolation`, `timeoutMs`, `lockTimeoutMs`) when it joins.
    */
   runInTransaction<T>(
     fn: (manager: TransactionalManager) => Promise<T>,
@@ -66,6 +70,8 @@ export class UserService {
    * Runs `callback` after the outermost COMMIT, never after a rollback, not even one of an enclosing savepoint.
    * Outside a transaction it runs at once. It gets no manager, is not awaited, and cannot change the outcome: a failure
    * is logged. What must survive a crash between COMMIT and callback does not belong here.
+   *
+   * @throws `TRANSACTION_ENDED` when the transaction is over.
    */
   afterCommit(callback: () => unknown, manager?: EntityManager): void {
     this.transactions.afterCommit(manager, callback);
@@ -107,14 +113,13 @@ export class UserService {
     platform: boolean,
     manager: EntityManager | undefined,
   ): Promise<NestAuthUser> {
+    const pinned = this.transactions.pin(manager);
     // Everything that can be refused without the database is, before a password is hashed for nothing.
-    this.users.planCreate(data, null, tenantId, context, platform);
-    const phc = await this.identities.hashOf(data.password);
-    const creation = this.users.planCreate(data, phc, tenantId, context, platform);
-    if (this.users.createNeedsTransaction) {
-      return this.transactions.atomic(manager, (m) => this.users.create(m, creation));
-    }
-    return this.transactions.operate(manager, (m) => this.users.create(m, creation));
+    const planned = this.creations.plan(data, null, tenantId, context, platform);
+    const creation = { ...planned, passwordHash: await this.identities.hashOf(data.password) };
+    return this.transactions.perform(this.creations.needsTransaction, pinned, (m) =>
+      this.creations.create(m, creation),
+    );
   }
 
   /**
@@ -136,8 +141,8 @@ export class UserService {
   /**
    * Changes the fields named. A changed email or phone replaces its identity and starts unverified.
    *
-   * Transaction: one statement for status and metadata; with email or phone two, in one transaction. Idempotent: a
-   * change to what already is writes and announces nothing.
+   * Transaction: one statement for status and metadata; with email, phone or `user` hooks several, in one transaction.
+   * Idempotent: a change to what already is writes and announces nothing.
    *
    * @throws `USER_NOT_FOUND`, `EMAIL_ALREADY_EXISTS`, `PHONE_ALREADY_EXISTS`, `STALE_VERSION`, `VALIDATION_FAILED`.
    */
@@ -153,22 +158,18 @@ export class UserService {
    * Deletes a user with identities, accesses and roles. Rows of the host that refer to it are the host's to delete,
    * in the same transaction, or by a cascading foreign key.
    *
-   * Transaction: one statement; with hooks, a transaction of its own unless one is joined.
+   * Transaction: one statement, in a savepoint when one is joined; with hooks, a transaction of its own otherwise.
    *
-   * @throws `USER_NOT_FOUND`; `USER_IN_USE` when a row of the host still refers to the user (which aborts the
-   *   caller's transaction, as PostgreSQL checks foreign keys by failing the statement).
+   * @throws `USER_NOT_FOUND`; `USER_IN_USE` when a row of the host still refers to the user.
    */
   async deleteUser(id: string, manager?: EntityManager): Promise<void> {
     assertUuid('id', id);
-    if (this.users.deleteNeedsTransaction) {
-      await this.transactions.atomic(manager, (m) => this.users.delete(m, id));
-    } else {
-      await this.transactions.operate(manager, (m) => this.users.delete(m, id));
-    }
+    await this.transactions.perform(this.users.deleteNeedsTransaction, manager, (m) => this.users.delete(m, id));
   }
 
   /**
-   * Marks the email or the phone as proven. One statement; idempotent: the first time stays.
+   * Marks the email or the phone as proven. One statement, with `user` hooks a transaction; idempotent: the first time
+   * stays.
    *
    * @throws `USER_NOT_FOUND`; `VALIDATION_FAILED` when the user has none.
    */
@@ -188,11 +189,14 @@ export class UserService {
     manager: EntityManager | undefined,
   ): Promise<NestAuthUser> {
     assertUuid('id', id);
-    return this.transactions.operate(manager, (m) => this.users.verify(m, id, type, verified));
+    return this.transactions.perform(this.users.changeNeedsTransaction, manager, (m) =>
+      this.users.verify(m, id, type, verified),
+    );
   }
 
   /** Activates, or deactivates an active user. As {@link updateUser} with `isActive`. */
-  updateUserStatus(id: string, isActive: boolean, manager?: EntityManager): Promise<NestAuthUser> {
+  async updateUserStatus(id: string, isActive: boolean, manager?: EntityManager): Promise<NestAuthUser> {
+    assertGiven('isActive', isActive);
     return this.updateUser(id, { isActive }, manager);
   }
 
@@ -200,7 +204,8 @@ export class UserService {
    * Merges metadata key by key; `null` removes a key. Merged by the database, so that concurrent calls all count.
    * As {@link updateUser} with `metadata`.
    */
-  updateUserMetadata(id: string, metadata: Metadata, manager?: EntityManager): Promise<NestAuthUser> {
+  async updateUserMetadata(id: string, metadata: Metadata, manager?: EntityManager): Promise<NestAuthUser> {
+    assertGiven('metadata', metadata);
     return this.updateUser(id, { metadata }, manager);
   }
 
@@ -265,6 +270,7 @@ export class UserService {
     });
   }
 
+  /** How many users the filters match; reads every one of them. */
   countUsers(options: GetUsersOptions = {}, manager?: EntityManager): Promise<number> {
     return this.transactions.operate(manager, (m) => this.finder.count(m, options));
   }
@@ -286,6 +292,7 @@ export class UserService {
     return this.getUsers({ ...options, platform: true }, manager);
   }
 
+  /** Users with platform access; as {@link getUsersAndCount}. */
   getPlatformUsersAndCount(
     options: Omit<GetUsersOptions, 'platform'> = {},
     manager?: EntityManager,
@@ -351,4 +358,12 @@ export class UserService {
   deleteUserAccess(userId: string, tenantId: string, manager?: EntityManager): Promise<boolean> {
     return this.transactions.operate(manager, (m) => this.access.deleteUserAccess(m, userId, tenantId));
   }
+}
+
+/** In an input an absent field means "as it is"; an argument of its own must be there. */
+function assertGiven(path: string, value: unknown): void {
+  if (value !== undefined) return;
+  const issues = new InputIssues();
+  issues.add(path, 'must be given');
+  issues.refuse('The user cannot be updated');
 }

@@ -28,6 +28,10 @@ interface NameRow {
   readonly name: string;
 }
 
+interface HoldsRow {
+  readonly held: boolean;
+}
+
 /** One row for all names: a row each costs both sides more than the look-up. */
 interface NamesRow {
   readonly names: readonly string[] | null;
@@ -49,6 +53,14 @@ const PLATFORM_HELD = statement<NameRow>(
   'platform_permissions_held',
   `select distinct p.name from ${PLATFORM_ROLES} ${PERMISSIONS} where ${OF_PLATFORM} and p.name = any($2::text[])`,
 );
+const TENANT_HOLDS = statement<HoldsRow>(
+  'tenant_permission_held',
+  `select exists (select 1 from ${TENANT_ROLES} ${PERMISSIONS} where ${OF_TENANT} and p.name = $3) as held`,
+);
+const PLATFORM_HOLDS = statement<HoldsRow>(
+  'platform_permission_held',
+  `select exists (select 1 from ${PLATFORM_ROLES} ${PERMISSIONS} where ${OF_PLATFORM} and p.name = $2) as held`,
+);
 const TENANT_ROLE_LIST = statement<RoleRow>(
   'tenant_roles',
   `select ${roleColumns('r')} from ${TENANT_ROLES} where ${OF_TENANT} order by r.id`,
@@ -69,6 +81,19 @@ export async function readPermissions(manager: EntityManager, { userId, tenantId
       : await executeOne(manager, TENANT_PERMISSIONS, [userId, tenantId]);
   // Sorted here, because the order of the database depends on its locale; several roles may grant the same.
   return [...new Set(names)].toSorted();
+}
+
+/** Whether the permission named is granted: the most frequent question of all, which stops at the first grant found. */
+export async function readHoldsPermission(
+  manager: EntityManager,
+  { userId, tenantId }: GrantScope,
+  name: string,
+): Promise<boolean> {
+  const { held } =
+    tenantId === null
+      ? await executeOne(manager, PLATFORM_HOLDS, [userId, name])
+      : await executeOne(manager, TENANT_HOLDS, [userId, tenantId, name]);
+  return held;
 }
 
 /** Which of the permissions named are granted. */

@@ -6,7 +6,14 @@ import { TransactionHost } from '../transaction/transaction-host.js';
 import { readPermissionNames } from './access-input.policy.js';
 import { AccessOperations } from './access.operations.js';
 import { explain } from './access.policy.js';
-import { type GrantScope, readGrantFacts, readHeldPermissions, readPermissions, readRoles } from './access.queries.js';
+import {
+  type GrantScope,
+  readGrantFacts,
+  readHeldPermissions,
+  readHoldsPermission,
+  readPermissions,
+  readRoles,
+} from './access.queries.js';
 import type { AccessDelta, AccessExplanation, AccessStatusEnum } from './access.types.js';
 import type { NestAuthRole } from './role.entity.js';
 import type { NestAuthUserAccess } from './user-access.entity.js';
@@ -27,8 +34,10 @@ export class AccessService {
   ) {}
 
   /** Whether the user may do this in the tenant; false for anything unknown. One statement. */
-  can(userId: string, tenantId: string, permission: string, manager?: EntityManager): Promise<boolean> {
-    return this.canAll(userId, tenantId, [permission], manager);
+  async can(userId: string, tenantId: string, permission: string, manager?: EntityManager): Promise<boolean> {
+    readPermissionNames([permission]);
+    const scope = this.#scope(userId, tenantId);
+    return this.transactions.operate(manager, (m) => readHoldsPermission(m, scope, permission));
   }
 
   /** Whether the user may do all of these in the tenant. One statement. Errors: `VALIDATION_FAILED` for an empty list. */
@@ -57,9 +66,9 @@ export class AccessService {
 
   /** Whether the user may do this on the platform; false for anything unknown. One statement. */
   async canOnPlatform(userId: string, permission: string, manager?: EntityManager): Promise<boolean> {
-    const names = readPermissionNames([permission], { min: 1 });
-    const held = await this.#held(platform(userId), names, manager);
-    return held.has(permission);
+    readPermissionNames([permission]);
+    const scope = platform(userId);
+    return this.transactions.operate(manager, (m) => readHoldsPermission(m, scope, permission));
   }
 
   /** Names of all that the user may do in the tenant, sorted, each once. One statement. */

@@ -19,7 +19,6 @@ import { NIL_UUID } from '../tenant/tenant.types.js';
 import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 import { portOf } from '../transaction/entity-ports.js';
 import { namesOf } from './access.policy.js';
-import type { AccessPort } from './access.port.js';
 import { type AccessDelta, AccessStatusEnum } from './access.types.js';
 import { NestAuthRole } from './role.entity.js';
 
@@ -70,7 +69,7 @@ export class NestAuthPlatformAccess extends NestAuthBaseEntity {
 
   /** Makes `roleIds`, all of the admin guard, the roles of this access. */
   assignRoles(roleIds: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
-    const access = portOf<AccessPort>(this, 'access', manager);
+    const access = portOf(this, 'access', manager);
     return access.port.assignPlatformAccessRoles(this, roleIds, access.manager);
   }
 

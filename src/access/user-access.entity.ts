@@ -20,7 +20,6 @@ import { NIL_UUID } from '../tenant/tenant.types.js';
 import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 import { portOf } from '../transaction/entity-ports.js';
 import { namesOf } from './access.policy.js';
-import type { AccessPort } from './access.port.js';
 import { type AccessDelta, AccessStatusEnum } from './access.types.js';
 import { NestAuthRole } from './role.entity.js';
 
@@ -88,7 +87,7 @@ export class NestAuthUserAccess extends NestAuthBaseEntity {
 
   /** Makes `roleIds` the roles of this access: one set, not a union, also under concurrency. */
   assignRoles(roleIds: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
-    const access = portOf<AccessPort>(this, 'access', manager);
+    const access = portOf(this, 'access', manager);
     return access.port.assignUserAccessRoles(this, roleIds, access.manager);
   }
 

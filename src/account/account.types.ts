@@ -25,8 +25,13 @@ export interface IdentityInput {
   readonly metadata?: Metadata;
 }
 
+/** An entity, or a part of one, does not pass for an input: what it may hold are the fields named there. */
+interface NotAnEntity {
+  readonly id?: never;
+}
+
 /** What `createUser` takes. At least one of `email`, `phone` and `identities` is needed. */
-export interface CreateUserInput {
+export interface CreateUserInput extends NotAnEntity {
   /** As typed; compared without regard to case or Unicode form. */
   readonly email?: string | null;
   /** International (`+49151…`), or national with `phoneCountryCode` or the option `phone.defaultRegion`. */
@@ -46,7 +51,7 @@ export interface CreateUserInput {
 }
 
 /** What `updateUser` takes; absent fields stay as they are. */
-export interface UpdateUserInput {
+export interface UpdateUserInput extends NotAnEntity {
   /** `null` removes it. A new address starts unverified. */
   readonly email?: string | null;
   readonly phone?: string | null;

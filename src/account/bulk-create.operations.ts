@@ -12,11 +12,13 @@ import {
   insertUsers,
   loginsOf,
 } from './bulk-create.queries.js';
+import { type CreateUserOperations, type Creation, madeUser } from './create-user.operations.js';
 import { identityCount, type NewUser } from './create-user.queries.js';
 import type { IdentityOperations } from './identity.operations.js';
 import { conflictError, explainRoles, fieldOf } from './login-conflict.queries.js';
 import type { NestAuthUser } from './user.entity.js';
-import { type Creation, lostEveryRace, madeUser, tenantNotFound, type UserOperations } from './user.operations.js';
+import { checkContext } from './user-input.policy.js';
+import { lostEveryRace, tenantNotFound } from './user-refusals.policy.js';
 
 type Row = CreateUsersRow<NestAuthUser>;
 
@@ -29,7 +31,14 @@ interface Planned {
 
 const DEFAULT_CHUNK_SIZE = 500;
 const MAX_CHUNK_SIZE = 5_000;
-const OPTIONS = ['tenantId', 'chunkSize', 'context', 'dryRun', 'onProgress'] as const satisfies readonly (keyof CreateUsersOptions)[];
+const HASHES_AT_ONCE = 4;
+const OPTIONS = [
+  'tenantId',
+  'chunkSize',
+  'context',
+  'dryRun',
+  'onProgress',
+] as const satisfies readonly (keyof CreateUsersOptions)[];
 
 /** Carries the outcome of a rehearsal out of the savepoint that is rolled back with it. */
 class Rehearsed extends Error {
@@ -42,7 +51,7 @@ class Rehearsed extends Error {
 export class BulkCreateOperations {
   constructor(
     private readonly transactions: TransactionHost,
-    private readonly users: UserOperations,
+    private readonly creations: CreateUserOperations,
     private readonly identities: IdentityOperations,
   ) {}
 
@@ -52,15 +61,16 @@ export class BulkCreateOperations {
     manager: EntityManager | undefined,
   ): Promise<CreateUsersResult<NestAuthUser>> {
     const chunkSize = checkOptions(inputs, options);
+    const pinned = this.transactions.pin(manager);
     // What is wrong with the whole call is thrown here, not repeated for every row.
-    this.users.scopeOf(options.tenantId);
+    this.creations.scopeOf(options.tenantId);
     const results: Row[] = [];
     const seen = new Map<string, number>();
     for (let start = 0; start < inputs.length; start += chunkSize) {
       const chunk = inputs.slice(start, start + chunkSize);
       const planned = this.#plan(chunk, start, options, seen, results);
       const hashed = await this.#hashed(planned);
-      if (hashed.length > 0) results.push(...(await this.#runChunk(manager, hashed, options.dryRun === true)));
+      if (hashed.length > 0) results.push(...(await this.#runChunk(pinned, hashed, options.dryRun === true)));
       options.onProgress?.(Math.min(start + chunkSize, inputs.length), inputs.length);
     }
     results.sort((a, b) => a.index - b.index);
@@ -80,9 +90,11 @@ export class BulkCreateOperations {
     chunk.forEach((input, offset) => {
       const index = start + offset;
       try {
-        const creation = this.users.planCreate(input, null, tenantId, context, false);
-        const logins = loginsOf(this.users.newUser(creation, creation.input));
-        const repeated = logins.filter((login) => seen.has(JSON.stringify(login))).map(([provider]) => fieldOf(provider));
+        const creation = this.creations.plan(input, null, tenantId, context, false);
+        const logins = loginsOf(this.creations.newUser(creation, creation.input));
+        const repeated = logins
+          .filter((login) => seen.has(JSON.stringify(login)))
+          .map(([provider]) => fieldOf(provider));
         if (repeated.length > 0) throw conflictError(repeated);
         for (const login of logins) seen.set(JSON.stringify(login), index);
         planned.push({ index, creation, password: input.password });
@@ -94,14 +106,19 @@ export class BulkCreateOperations {
     return planned;
   }
 
-  /** Hashes the chunk's passwords; how many at once is for `PasswordService` to say. */
-  #hashed(planned: readonly Planned[]): Promise<Planned[]> {
-    return Promise.all(
-      planned.map(async (row) => {
+  /** Hashes the chunk's passwords, a few at once: an import must not fill the queue that sign-ins wait in. */
+  async #hashed(planned: readonly Planned[]): Promise<Planned[]> {
+    const hashed = [...planned];
+    const waiting = hashed.keys();
+    const work = async (): Promise<void> => {
+      for (const place of waiting) {
+        const row = hashed[place] as Planned;
         const passwordHash = await this.identities.hashOf(row.password);
-        return { ...row, creation: { ...row.creation, passwordHash } };
-      }),
-    );
+        hashed[place] = { ...row, creation: { ...row.creation, passwordHash } };
+      }
+    };
+    await Promise.all(Array.from({ length: HASHES_AT_ONCE }, work));
+    return hashed;
   }
 
   async #runChunk(manager: EntityManager | undefined, planned: readonly Planned[], dryRun: boolean): Promise<Row[]> {
@@ -121,8 +138,8 @@ export class BulkCreateOperations {
   async #insert(manager: EntityManager, planned: readonly Planned[]): Promise<Row[]> {
     const wanted: { readonly row: Planned; readonly user: NewUser; readonly input: Creation['input'] }[] = [];
     for (const row of planned) {
-      const input = await this.users.beforeCreate(manager, row.creation);
-      wanted.push({ row, input, user: { ...this.users.newUser(row.creation, input), id: uuidv7() } });
+      const input = await this.creations.beforeCreate(manager, row.creation);
+      wanted.push({ row, input, user: { ...this.creations.newUser(row.creation, input), id: uuidv7() } });
     }
     const users = wanted.map(({ user }) => user);
     const { realmId = '', tenantId = null } = users[0] ?? {};
@@ -134,11 +151,11 @@ export class BulkCreateOperations {
       const error = refusals.get(user.id);
       const createdAt = outcome.get(user.id)?.created_at;
       if (error !== undefined || createdAt == null) {
-        results.push({ index: row.index, error: error ?? lostEveryRace() });
+        results.push({ index: row.index, error: error ?? lostEveryRace(this.transactions.hidesRows) });
         continue;
       }
       const made = madeUser(user, createdAt, manager);
-      await this.users.afterCreate(manager, made, input, row.creation);
+      await this.creations.afterCreate(manager, made, input, row.creation);
       results.push({ index: row.index, user: made });
     }
     return results;
@@ -155,7 +172,11 @@ export class BulkCreateOperations {
       const row = outcome.get(user.id);
       return row !== undefined && row.created_at !== null && row.identities !== identityCount(user);
     });
-    if (short.length > 0) await discardUsers(manager, short.map(({ id }) => id));
+    if (short.length > 0)
+      await discardUsers(
+        manager,
+        short.map(({ id }) => id),
+      );
     const refused = users.filter((user) => outcome.get(user.id)?.created_at == null || short.includes(user));
     const taken = refused.length === 0 ? new Map() : await findTakenLogins(manager, realmId, refused);
     const explained = new Map<string, NestAuthError>();
@@ -183,7 +204,7 @@ export class BulkCreateOperations {
       explained.set(key, known);
       return known;
     }
-    return taken === undefined ? lostEveryRace() : conflictError(taken.map(fieldOf));
+    return taken === undefined ? lostEveryRace(this.transactions.hidesRows) : conflictError(taken.map(fieldOf));
   }
 }
 
@@ -196,6 +217,10 @@ function checkOptions(inputs: readonly CreateUserInput[], options: CreateUsersOp
     issues.add('chunkSize', `must be a whole number, 1 to ${MAX_CHUNK_SIZE}`);
   }
   issues.boolean('dryRun', dryRun);
+  if (options.onProgress !== undefined && typeof options.onProgress !== 'function') {
+    issues.add('onProgress', 'must be a function');
+  }
   issues.refuse('The users cannot be created');
+  if (options.context !== undefined) checkContext(options.context);
   return chunkSize;
 }

@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
-import { execute, type Statement, statement } from '../transaction/statement.js';
-import { splitPatch, toUser, userColumns, type UserRow } from './user.queries.js';
+import { splitPatch } from '../transaction/metadata-patch.js';
+import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
+import { toUser, userColumns, type UserRow } from './user.queries.js';
 import type { PreparedUpdate } from './user-input.policy.js';
 import type { NestAuthUser } from './user.entity.js';
 
@@ -15,35 +16,34 @@ export interface LoginChange extends Shape {
 }
 
 /** What really has to be done to a locked user; null when its logins stay as they are. */
-export function loginChange(
-  user: NestAuthUser,
-  emailNorm: string | null,
-  update: PreparedUpdate,
-): LoginChange | null {
+export function loginChange(user: NestAuthUser, emailNorm: string | null, update: PreparedUpdate): LoginChange | null {
   const email = emailStep(user, emailNorm, update.email);
   const phone =
     update.phone === undefined || update.phone === user.phone ? 'keep' : update.phone === null ? 'remove' : 'set';
   return email === 'keep' && phone === 'keep' ? null : { email, phone, update };
 }
 
-function emailStep(
-  user: NestAuthUser,
-  emailNorm: string | null,
-  email: PreparedUpdate['email'],
-): Shape['email'] {
+function emailStep(user: NestAuthUser, emailNorm: string | null, email: PreparedUpdate['email']): Shape['email'] {
   if (email === undefined || (email === null && user.email === null)) return 'keep';
   if (email === null) return 'remove';
   if (email.norm !== emailNorm) return 'set';
   return email.typed === user.email ? 'keep' : 'retype';
 }
 
-const statements = new Map<string, Statement<UserRow>>();
+const statements = new Map<string, Statement<ChangeLoginRow>>();
+
+/** What the statement answers: the row after the change, or only nulls when somebody else has one of the logins. */
+type ChangeLoginRow = { readonly [Key in keyof UserRow]: UserRow[Key] | null } & {
+  /** False when a login was seen to be taken, so that nothing was done. */
+  readonly free: boolean;
+  /** The identities that went. */
+  readonly gone: unknown[];
+};
 
 /**
  * Changes a locked user's logins with everything else of the update, in one statement: the old identities go, the new
- * ones come, and the user's row follows only if all of them came. Null when somebody else has one of them.
- *
- * After null, {@link restoreIdentities} must run: the old identities may be gone already.
+ * ones come, and the user's row follows only if all of them came. Null when somebody else has one of them; then all is
+ * as it was.
  */
 export async function writeLoginChange(
   manager: EntityManager,
@@ -51,26 +51,36 @@ export async function writeLoginChange(
   change: LoginChange,
 ): Promise<NestAuthUser | null> {
   const { update } = change;
-  const { removed, merged } = splitPatch(update.metadata ?? {});
+  const { removed, merged } = splitPatch(update.metadata);
   const values = [
     user.id,
     user.realmId,
     update.isActive ?? null,
     removed,
-    JSON.stringify(merged),
+    merged,
     ...(change.email === 'set' || change.email === 'retype' ? [update.email?.typed, update.email?.norm] : []),
     ...(change.phone === 'set' ? [update.phone] : []),
   ];
-  const [row] = await execute(manager, statementOf(change), values);
-  return row === undefined ? null : toUser(row, manager);
+  const row = await executeOne(manager, statementOf(change), values);
+  if (isChanged(row)) return toUser(row, manager);
+  // Lost half-way: the statement could not take back what it had done itself.
+  if (row.free) await execute(manager, RESTORE, [user.id, JSON.stringify(row.gone)]);
+  return null;
 }
 
-function statementOf({ email, phone }: Shape): Statement<UserRow> {
+function isChanged(row: ChangeLoginRow): row is ChangeLoginRow & UserRow {
+  return row.id !== null;
+}
+
+function statementOf({ email, phone }: Shape): Statement<ChangeLoginRow> {
   const key = `${email}_${phone}`;
   let found = statements.get(key);
   if (found === undefined) {
-    // It always counts as a change: also where the row is not updated, an old identity may be gone.
-    found = statement(`change_login_${key}`, changeLoginSql({ email, phone }), () => true);
+    found = statement(
+      `change_login_${key}`,
+      changeLoginSql({ email, phone }),
+      ([row]) => row !== undefined && isChanged(row),
+    );
     statements.set(key, found);
   }
   return found;
@@ -108,7 +118,7 @@ function changeLoginSql({ email, phone }: Shape): string {
     gone as (
       delete from nest_auth_identities using gate
       where user_id = $1 and realm_id = $2 and provider = any(array[${leaving.join(', ')}]::text[]) and gate.free
-      returning 1),
+      returning provider, provider_id, metadata, nest_auth_identities.created_at),
     made as (
       insert into nest_auth_identities (realm_id, user_id, provider, provider_id)
       select $2::uuid, $1::uuid, login.provider, login.provider_id
@@ -116,8 +126,8 @@ function changeLoginSql({ email, phone }: Shape): string {
         as login (provider, provider_id), gate
       where gate.free and login.provider is not null and (select count(*) from gone) >= 0
       on conflict do nothing
-      returning 1)
-    update nest_auth_users u set
+      returning 1),
+    changed as (update nest_auth_users u set
       ${[...emailColumns, ...phoneColumns].join(', ')},
       status = case when $3::boolean is null then u.status when $3 then 'active'
         when u.status = 'active' then 'inactive' else u.status end,
@@ -127,25 +137,23 @@ function changeLoginSql({ email, phone }: Shape): string {
       updated_at = now()
     where u.id = $1 and u.realm_id = $2 and (select count(*) from made) = ${coming.length}
       and (select free from gate)
-    returning ${userColumns('u')}`;
+    returning ${userColumns('u')})
+    select ${userColumns('changed')}, gate.free,
+      (select coalesce(jsonb_agg(to_jsonb(gone)), '[]') from gone) as gone
+    from gate left join changed on true`;
 }
 
+/** Without `changes`: together with the statement that it takes back, nothing has happened. */
 const RESTORE: Statement<{ provider: string }> = {
-  text: `with gone as (
+  text: `with left_over as (
       delete from nest_auth_identities i using nest_auth_users u
       where u.id = $1 and i.user_id = u.id and i.provider in ('email', 'phone')
         and i.provider_id is distinct from case i.provider when 'email' then u.email_norm else u.phone end
       returning 1)
-    insert into nest_auth_identities (realm_id, user_id, provider, provider_id)
-    select u.realm_id, u.id, login.provider, login.provider_id
-    from nest_auth_users u, lateral (values ('email', u.email_norm), ('phone', u.phone)) as login (provider, provider_id)
-    where u.id = $1 and login.provider_id is not null and (select count(*) from gone) >= 0
-    on conflict do nothing
+    insert into nest_auth_identities (realm_id, user_id, provider, provider_id, metadata, created_at)
+    select u.realm_id, u.id, gone.provider, gone.provider_id, gone.metadata, gone.created_at
+    from nest_auth_users u, jsonb_to_recordset($2::jsonb)
+      as gone (provider text, provider_id text, metadata jsonb, created_at timestamptz)
+    where u.id = $1 and (select count(*) from left_over) >= 0
     returning provider`,
-  changes: () => true,
 };
-
-/** Makes a locked user's identities those of its row again, after a change that lost a race half-way. */
-export async function restoreIdentities(manager: EntityManager, userId: string): Promise<void> {
-  await execute(manager, RESTORE, [userId]);
-}

@@ -77,9 +77,14 @@ function statementOf(shape: Shape): Statement<CreateUserRow> {
   let found = statements.get(key);
   if (found === undefined) {
     const text = createUserSql(shape);
-    const changes = (rows: readonly CreateUserRow[]): boolean => rows[0]?.created_at != null;
+    // A user that is short of an identity is taken back at once, so it is no change that could be half kept.
+    const complete = Number(shape.email) + Number(shape.phone) + shape.extraIdentities;
+    const changes = ([row]: readonly CreateUserRow[]): boolean =>
+      row?.created_at != null && row.identities === complete;
     found =
-      shape.extraIdentities <= MAX_NAMED_IDENTITIES ? statement(`create_user_${key}`, text, changes) : { text, changes };
+      shape.extraIdentities <= MAX_NAMED_IDENTITIES
+        ? statement(`create_user_${key}`, text, changes)
+        : { text, changes };
     statements.set(key, found);
   }
   return found;
@@ -100,7 +105,11 @@ function valuesOf(user: NewUser, shape: Shape): unknown[] {
     ...(shape.roles === 'one' ? [user.roleIds[0]] : []),
     ...(shape.roles === 'many' ? [user.roleIds] : []),
     ...(shape.platform === 'roles' ? [user.platformRoleIds] : []),
-    ...user.identities.flatMap(({ provider, providerId, metadata }) => [provider, providerId, JSON.stringify(metadata)]),
+    ...user.identities.flatMap(({ provider, providerId, metadata }) => [
+      provider,
+      providerId,
+      JSON.stringify(metadata),
+    ]),
   ];
 }
 
@@ -112,7 +121,11 @@ function createUserSql(shape: Shape): string {
   const tenant = shape.tenant ? `${next()}::uuid` : '';
   const roles = shape.roles === 'none' ? '' : next();
   const platformRoles = shape.platform === 'roles' ? next() : '';
-  const extras = Array.from({ length: shape.extraIdentities }, () => ({ provider: next(), id: next(), metadata: next() }));
+  const extras = Array.from({ length: shape.extraIdentities }, () => ({
+    provider: next(),
+    id: next(),
+    metadata: next(),
+  }));
 
   const identities = [
     ...(shape.email ? [`('email', ${emailNorm}, '{}'::jsonb)`] : []),

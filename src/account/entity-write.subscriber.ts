@@ -10,7 +10,7 @@ import type {
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import { NestAuthBaseEntity } from '../transaction/base.entity.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
-import { UserStatusEnum } from './account.types.js';
+import { LOGIN_PROVIDERS, UserStatusEnum } from './account.types.js';
 
 /** Junction tables behind many-to-many relations, and what to call instead of saving the relation. */
 const JUNCTIONS: Readonly<Record<string, string>> = {
@@ -32,6 +32,7 @@ export class EntityWriteSubscriber implements EntitySubscriberInterface {
 
   beforeInsert(event: InsertEvent<ObjectLiteral>): void {
     this.#refuseJunction(event.metadata, 'added to');
+    refuseLoginIdentity(event.metadata, event.entity);
     if (event.metadata.tableName !== 'nest_auth_users') return;
     throw refusal('A user made through the ORM would have no identities; call UserService.createUser()');
   }
@@ -40,18 +41,18 @@ export class EntityWriteSubscriber implements EntitySubscriberInterface {
     const { metadata, entity, databaseEntity } = event;
     if (entity === undefined || !metadata.tableName.startsWith('nest_auth_')) return;
     assertFresh(entity, databaseEntity, metadata);
+    refuseIdentityKey(metadata, entity, databaseEntity);
     if (metadata.tableName !== 'nest_auth_users') return;
     // Without the loaded row this is `manager.update` or a query builder, and `entity` is what will be set.
     const changed =
-      databaseEntity === undefined
-        ? Object.keys(entity)
-        : event.updatedColumns.map(({ propertyName }) => propertyName);
+      databaseEntity === undefined ? Object.keys(entity) : event.updatedColumns.map(({ propertyName }) => propertyName);
     refuseLoginColumns(changed);
     alignStatus(entity, changed, databaseEntity);
   }
 
   beforeRemove(event: RemoveEvent<ObjectLiteral>): void {
     this.#refuseJunction(event.metadata, 'removed from');
+    refuseLoginIdentity(event.metadata, event.entity);
   }
 
   #refuseJunction(metadata: EntityMetadata, verb: string): void {
@@ -62,11 +63,7 @@ export class EntityWriteSubscriber implements EntitySubscriberInterface {
 }
 
 /** TypeORM would write the older version back. It compares without a lock: `expectedVersion` of the services is exact. */
-function assertFresh(
-  entity: ObjectLiteral,
-  databaseEntity: ObjectLiteral | undefined,
-  metadata: EntityMetadata,
-): void {
+function assertFresh(entity: ObjectLiteral, databaseEntity: ObjectLiteral | undefined, metadata: EntityMetadata): void {
   const version = metadata.versionColumn?.propertyName;
   if (version === undefined || databaseEntity === undefined || entity[version] === undefined) return;
   if (entity[version] !== databaseEntity[version]) {
@@ -74,9 +71,28 @@ function assertFresh(
   }
 }
 
+/** The email and phone identities are made and removed with the user's own columns, or they would say something else. */
+function refuseLoginIdentity({ tableName }: EntityMetadata, entity: ObjectLiteral | undefined): void {
+  if (tableName !== 'nest_auth_identities' || !LOGIN_PROVIDERS.some((name) => name === entity?.['provider'])) return;
+  throw refusal("This identity follows from the user's email or phone; call user.updateEmail() or user.updatePhone()");
+}
+
+/** Without the loaded row, nothing tells whose identity an update would change. */
+function refuseIdentityKey(
+  { tableName, primaryColumns }: EntityMetadata,
+  entity: ObjectLiteral,
+  databaseEntity: ObjectLiteral | undefined,
+): void {
+  if (tableName !== 'nest_auth_identities' || databaseEntity !== undefined) return;
+  if (!primaryColumns.some(({ propertyName }) => propertyName in entity)) return;
+  throw refusal('An identity is replaced, never updated; call user.updateOrCreateIdentity()');
+}
+
 function refuseLoginColumns(changed: readonly string[]): void {
   if (changed.includes('email')) {
-    throw refusal('An email is changed together with its identity; call user.updateEmail() or UserService.updateUser()');
+    throw refusal(
+      'An email is changed together with its identity; call user.updateEmail() or UserService.updateUser()',
+    );
   }
   if (changed.includes('phone')) {
     throw refusal('A phone is changed together with its identity; call user.updatePhone() or UserService.updateUser()');

@@ -1,27 +1,32 @@
 import type { EntityManager } from 'typeorm';
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import { assertUuid, checkMetadata, InputIssues } from '../errors/input.js';
-import type { EventPublisher } from '../events/event-publisher.js';
-import { UserUpdatedEvent } from '../events/nest-auth.events.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import type { AccountPort, UpdateIdentityInput } from './account.port.js';
 import type { UpdateUserInput } from './account.types.js';
 import type { HashedPassword } from './hashed-password.js';
-import { findLoginIdentity, findOrCreateIdentityRow, patchIdentityRow, replaceIdentityRow } from './identity.queries.js';
+import {
+  findIdentityRow,
+  findLoginIdentity,
+  findOrCreateIdentityRow,
+  healLoginIdentity,
+  patchIdentityRow,
+  replaceIdentityRow,
+} from './identity.queries.js';
 import type { NestAuthIdentity } from './identity.entity.js';
-import { conflictError } from './login-conflict.queries.js';
+import { CONFLICT_ATTEMPTS, conflictError } from './login-conflict.queries.js';
 import { isHashedPassword, type PasswordService } from './password.service.js';
 import type { NestAuthUser } from './user.entity.js';
-import { CONFLICT_ATTEMPTS, lostEveryRace, type UserOperations, userNotFound } from './user.operations.js';
+import type { UserOperations } from './user.operations.js';
+import { lostEveryRace, userNotFound } from './user-refusals.policy.js';
 import { prepareIdentity } from './user-input.policy.js';
-import { lockUser, readPasswordHash, storePasswordHash } from './user.queries.js';
+import { lockUser, readPasswordHash, storePasswordHash, upgradePasswordHash } from './user.queries.js';
 
 /** What the helpers of a user entity do, by the same operations as the services. */
 export class IdentityOperations implements AccountPort {
   constructor(
     private readonly transactions: TransactionHost,
     private readonly users: UserOperations,
-    private readonly events: EventPublisher,
     private readonly passwords: PasswordService,
     private readonly defaultRegion: string | undefined,
   ) {}
@@ -34,11 +39,16 @@ export class IdentityOperations implements AccountPort {
   ): Promise<NestAuthIdentity> {
     assertUuid('user.id', user.id);
     const wanted = prepareIdentity(provider, providerId, this.defaultRegion);
-    const found = await this.transactions.operate(manager, (m) => this.#findOrCreate(m, user, wanted));
-    if (found !== null) return found;
-    // The user has no such login yet: taking it is a change of the user, and makes the identity on the way.
-    await this.#change(user, { [provider]: providerId }, manager);
-    return this.findOrCreateIdentity(user, provider, providerId, manager);
+    const needsTransaction = this.users.changeNeedsTransaction;
+    for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt += 1) {
+      const found = await this.transactions.perform(needsTransaction, manager, (m) =>
+        this.#findOrCreate(m, user, wanted),
+      );
+      if (found !== null) return found;
+      // The user has no such login yet: taking it is a change of the user, and makes the identity on the way.
+      await this.#change(user, { [provider]: providerId }, manager);
+    }
+    throw lostEveryRace(this.transactions.hidesRows);
   }
 
   /** Null when the login is the user's to take, but not theirs yet. */
@@ -48,18 +58,43 @@ export class IdentityOperations implements AccountPort {
     { provider, providerId }: { provider: string; providerId: string },
   ): Promise<NestAuthIdentity | null> {
     if (isLogin(provider)) return this.#findLogin(manager, user, provider, providerId);
+    const existing = await this.#findAccount(manager, user, provider, providerId);
+    if (existing !== null) return existing;
+    const { identity } = await this.users.change(manager, user.id, { identities: [provider] }, ['identities'], () =>
+      this.#createAccount(manager, user, provider, providerId),
+    );
+    return identity;
+  }
+
+  /** With hooks, whether the identity is new must be known before they run; without, creating it tells. */
+  async #findAccount(
+    manager: EntityManager,
+    user: NestAuthUser,
+    provider: string,
+    providerId: string,
+  ): Promise<NestAuthIdentity | null> {
+    if (!this.users.changeNeedsTransaction) return null;
+    const identity = await findIdentityRow(manager, user, provider, providerId);
+    if (identity !== null && identity.userId !== user.id) throw conflictError(['identities']);
+    return identity;
+  }
+
+  async #createAccount(
+    manager: EntityManager,
+    user: NestAuthUser,
+    provider: string,
+    providerId: string,
+  ): Promise<{ user: NestAuthUser; changed: boolean; identity: NestAuthIdentity } | null> {
     for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt += 1) {
       const found = await findOrCreateIdentityRow(manager, user, provider, providerId);
-      if (found === null) {
-        // Nobody has it and it was not made: either the user is gone, or its holder has just committed.
-        await this.users.getOrThrow(manager, user.id);
-        continue;
+      if (found !== null) {
+        if (found.identity.userId !== user.id) throw conflictError(['identities']);
+        return { user, changed: found.made, identity: found.identity };
       }
-      if (found.identity.userId !== user.id) throw conflictError(['identities']);
-      if (found.made) this.#announce(manager, user, ['identities']);
-      return found.identity;
+      // Nobody has it and it was not made: either the user is gone, or its holder has just committed.
+      await this.users.getOrThrow(manager, user.id);
     }
-    throw lostEveryRace();
+    throw lostEveryRace(this.transactions.hidesRows);
   }
 
   async #findLogin(
@@ -68,7 +103,8 @@ export class IdentityOperations implements AccountPort {
     provider: 'email' | 'phone',
     providerId: string,
   ): Promise<NestAuthIdentity | null> {
-    const identity = await findLoginIdentity(manager, user, provider);
+    const identity =
+      (await findLoginIdentity(manager, user, provider)) ?? (await healLoginIdentity(manager, user, provider));
     if (identity === null) return null;
     if (identity.providerId === providerId) return identity;
     const method = provider === 'email' ? 'updateEmail' : 'updatePhone';
@@ -107,17 +143,20 @@ export class IdentityOperations implements AccountPort {
   ): Promise<NestAuthIdentity> {
     // Held, so that two replacements of one account cannot leave both.
     if ((await lockUser(manager, user.id)) === null) throw userNotFound(user.id);
-    const identity =
-      wanted === null
-        ? await patchIdentityRow(manager, user, provider, metadata)
-        : await replaceIdentityRow(manager, user, provider, wanted.providerId, metadata);
-    if (identity === null) {
-      if (wanted !== null) throw conflictError(['identities']);
-      throw new NestAuthError('VALIDATION_FAILED', `The user has no ${provider} identity yet; pass its providerId`, {
-        details: { issues: [{ path: 'providerId', message: 'is needed to make an identity' }] },
-      });
-    }
-    this.#announce(manager, user, ['identities']);
+    const { identity } = await this.users.change(
+      manager,
+      user.id,
+      { identities: [provider] },
+      ['identities'],
+      async () => {
+        const made =
+          wanted === null
+            ? await patchIdentityRow(manager, user, provider, metadata)
+            : await replaceIdentityRow(manager, user, provider, wanted.providerId, metadata);
+        if (made !== null) return { user, changed: true, identity: made };
+        throw wanted === null ? noIdentityYet(provider) : conflictError(['identities']);
+      },
+    );
     return identity;
   }
 
@@ -142,30 +181,34 @@ export class IdentityOperations implements AccountPort {
     manager?: EntityManager,
   ): Promise<void> {
     assertUuid('user.id', user.id);
+    const pinned = this.transactions.pin(manager);
     const phc = await this.hashOf(password);
-    const updated = await this.transactions.operate(manager, async (m) => {
-      const stored = await storePasswordHash(m, user.id, phc);
-      if (stored === null) throw userNotFound(user.id);
-      this.#announce(m, stored, ['password']);
-      return stored;
-    });
+    const needsTransaction = this.users.changeNeedsTransaction;
+    const { user: updated } = await this.transactions.perform(needsTransaction, pinned, (m) =>
+      this.users.change(m, user.id, { passwordChanged: true }, ['password'], async () => {
+        const stored = await storePasswordHash(m, user.id, phc);
+        return stored === null ? null : { user: stored, changed: true };
+      }),
+    );
     refresh(user, updated);
   }
 
   async validatePassword(user: NestAuthUser, password: string, manager?: EntityManager): Promise<boolean> {
     assertUuid('user.id', user.id);
-    const stored = await this.transactions.operate(manager, (m) => readPasswordHash(m, user.id));
-    return this.passwords.verify(stored ?? null, password);
+    const pinned = this.transactions.pin(manager);
+    const stored = (await this.transactions.operate(pinned, (m) => readPasswordHash(m, user.id))) ?? null;
+    const matches = await this.passwords.verify(stored, password);
+    if (matches && stored !== null && this.passwords.needsRehash(stored)) {
+      const { phc } = await this.passwords.hash(password);
+      await this.transactions.operate(pinned, (m) => upgradePasswordHash(m, user.id, stored, phc));
+    }
+    return matches;
   }
 
   /** What is stored for a password of any accepted form. Hashes plain text, so no connection may be held here. */
   async hashOf(password: string | HashedPassword | null | undefined): Promise<string | null> {
     if (password === undefined || password === null) return null;
     return (isHashedPassword(password) ? password : await this.passwords.hash(password)).phc;
-  }
-
-  #announce(manager: EntityManager, user: NestAuthUser, changed: readonly string[]): void {
-    this.events.publish(manager, new UserUpdatedEvent(user, {}, changed));
   }
 }
 
@@ -176,4 +219,10 @@ function isLogin(provider: string): provider is 'email' | 'phone' {
 /** Copies the columns, not the relations: those were loaded by the host, for reasons of its own. */
 function refresh(user: NestAuthUser, updated: NestAuthUser): void {
   Object.assign(user, updated);
+}
+
+function noIdentityYet(provider: string): NestAuthError {
+  return new NestAuthError('VALIDATION_FAILED', `The user has no ${provider} identity yet; pass its providerId`, {
+    details: { issues: [{ path: 'providerId', message: 'is needed to make an identity' }] },
+  });
 }

@@ -1,9 +1,9 @@
 import type { EntityManager } from 'typeorm';
 import { rememberOrigin } from '../transaction/entity-origin.js';
-import { execute, returnsRows, type Statement, statement } from '../transaction/statement.js';
+import { splitPatch } from '../transaction/metadata-patch.js';
+import { execute, executeOne, returnsRows, type Statement, statement } from '../transaction/statement.js';
 import { NestAuthIdentity } from './identity.entity.js';
 import type { NestAuthUser } from './user.entity.js';
-import { splitPatch } from './user.queries.js';
 
 interface IdentityRow {
   readonly provider: string;
@@ -36,14 +36,22 @@ const FIND_OR_CREATE = statement<IdentityRow>(
   (rows) => rows[0]?.made === true,
 );
 
-const REPLACE: Statement<IdentityRow> = {
+/** What the replacement answers: the identity as it is now, or only nulls when somebody else has the account. */
+type ReplaceRow = { readonly [Key in keyof IdentityRow]: IdentityRow[Key] | null } & {
+  /** False when the account was seen to be taken, so that nothing was done. */
+  readonly free: boolean;
+  /** The identities that went. */
+  readonly gone: unknown[];
+};
+
+const REPLACE: Statement<ReplaceRow> = {
   text: `with gate as (
       select not exists (select 1 from nest_auth_identities
         where provider_id = $4 and provider = $3 and realm_id = $1 and user_id <> $2) as free),
     gone as (
       delete from nest_auth_identities using gate
       where user_id = $2 and realm_id = $1 and provider = $3 and provider_id <> $4 and gate.free
-      returning metadata),
+      returning provider_id, metadata, created_at),
     made as (
       insert into nest_auth_identities (realm_id, user_id, provider, provider_id, metadata)
       select $1::uuid, $2::uuid, $3::text, $4::text, (coalesce((select metadata from gone limit 1), '{}') - $5::text[]) || $6::jsonb
@@ -52,9 +60,22 @@ const REPLACE: Statement<IdentityRow> = {
         set metadata = (nest_auth_identities.metadata - $5::text[]) || $6::jsonb
         where nest_auth_identities.user_id = excluded.user_id
       returning ${COLUMNS})
-    select ${COLUMNS} from made`,
-  changes: () => true,
+    select ${COLUMNS}, gate.free, (select coalesce(jsonb_agg(to_jsonb(gone)), '[]') from gone) as gone
+    from gate left join made on true`,
+  changes: ([row]) => row !== undefined && isReplaced(row),
 };
+
+/** Without `changes`: together with the replacement that it takes back, nothing has happened. */
+const RESTORE: Statement<{ provider_id: string }> = {
+  text: `insert into nest_auth_identities (realm_id, user_id, provider, provider_id, metadata, created_at)
+    select $1::uuid, $2::uuid, $3::text, gone.provider_id, gone.metadata, gone.created_at
+    from jsonb_to_recordset($4::jsonb) as gone (provider_id text, metadata jsonb, created_at timestamptz)
+    returning provider_id`,
+};
+
+function isReplaced(row: ReplaceRow): row is ReplaceRow & IdentityRow {
+  return row.provider !== null;
+}
 
 const PATCH: Statement<IdentityRow> = {
   text: `update nest_auth_identities set metadata = (metadata - $4::text[]) || $5::jsonb
@@ -67,6 +88,26 @@ const OF_PROVIDER = statement<IdentityRow>(
   `select ${COLUMNS} from nest_auth_identities where user_id = $2 and realm_id = $1 and provider = $3`,
 );
 
+const HEAL: Statement<IdentityRow> = {
+  text: `insert into nest_auth_identities (realm_id, user_id, provider, provider_id)
+    select u.realm_id, u.id, $2::text, login.id
+    from nest_auth_users u, lateral (select case $2::text when 'email' then u.email_norm else u.phone end as id) login
+    where u.id = $1 and u.deleted_at is null and login.id is not null
+    on conflict do nothing
+    returning ${COLUMNS}`,
+  changes: returnsRows,
+};
+
+/** Makes the identity of a login that the user's row has, where somebody has deleted it by hand; else null. */
+export async function healLoginIdentity(
+  manager: EntityManager,
+  user: NestAuthUser,
+  provider: 'email' | 'phone',
+): Promise<NestAuthIdentity | null> {
+  const [row] = await execute(manager, HEAL, [user.id, provider]);
+  return row === undefined ? null : toIdentity(row, manager);
+}
+
 /** The user's account at a provider of which there is at most one: `email` or `phone`. */
 export async function findLoginIdentity(
   manager: EntityManager,
@@ -74,6 +115,21 @@ export async function findLoginIdentity(
   provider: 'email' | 'phone',
 ): Promise<NestAuthIdentity | null> {
   const [row] = await execute(manager, OF_PROVIDER, [user.realmId, user.id, provider]);
+  return row === undefined ? null : toIdentity(row, manager);
+}
+
+const BY_KEY: Statement<IdentityRow> = {
+  text: `select ${COLUMNS} from nest_auth_identities where provider_id = $3 and provider = $2 and realm_id = $1`,
+};
+
+/** The identity under this key, whoever has it. */
+export async function findIdentityRow(
+  manager: EntityManager,
+  user: NestAuthUser,
+  provider: string,
+  providerId: string,
+): Promise<NestAuthIdentity | null> {
+  const [row] = await execute(manager, BY_KEY, [user.realmId, provider, providerId]);
   return row === undefined ? null : toIdentity(row, manager);
 }
 
@@ -97,9 +153,12 @@ export async function replaceIdentityRow(
   metadata: Readonly<Record<string, unknown>>,
 ): Promise<NestAuthIdentity | null> {
   const { removed, merged } = splitPatch(metadata);
-  const values = [user.realmId, user.id, provider, providerId, removed, JSON.stringify(merged)];
-  const [row] = await execute(manager, REPLACE, values);
-  return row === undefined ? null : toIdentity(row, manager);
+  const values = [user.realmId, user.id, provider, providerId, removed, merged];
+  const row = await executeOne(manager, REPLACE, values);
+  if (isReplaced(row)) return toIdentity(row, manager);
+  // Lost half-way: the statement could not take back what it had done itself.
+  if (row.free) await execute(manager, RESTORE, [user.realmId, user.id, provider, JSON.stringify(row.gone)]);
+  return null;
 }
 
 /** Merges metadata into the user's account at the provider; null when there is none. */
@@ -110,7 +169,7 @@ export async function patchIdentityRow(
   metadata: Readonly<Record<string, unknown>>,
 ): Promise<NestAuthIdentity | null> {
   const { removed, merged } = splitPatch(metadata);
-  const [row] = await execute(manager, PATCH, [user.realmId, user.id, provider, removed, JSON.stringify(merged)]);
+  const [row] = await execute(manager, PATCH, [user.realmId, user.id, provider, removed, merged]);
   return row === undefined ? null : toIdentity(row, manager);
 }
 

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { NestAuthError } from '../errors/nest-auth.error.js';
-import { execute, returnsRows, type Statement } from '../transaction/statement.js';
+import { execute, type Statement } from '../transaction/statement.js';
 
 /** The logins a write wanted to take. */
 export interface WantedLogins {
@@ -11,6 +11,9 @@ export interface WantedLogins {
   /** The user they are for, whose own logins are no conflict. */
   readonly userId: string;
 }
+
+/** How often a write is tried again when the one it lost to is gone before it could be named. */
+export const CONFLICT_ATTEMPTS = 3;
 
 const HOLDERS: Statement<{ provider: string }> = {
   text: `select i.provider from nest_auth_identities i
@@ -43,7 +46,7 @@ export async function findLoginConflict(
     phone,
     userId,
   ]);
-  const fields = [...new Set(rows.map(({ provider }) => fieldOf(provider)))].sort();
+  const fields = [...new Set(rows.map(({ provider }) => fieldOf(provider)))].toSorted();
   return fields.length === 0 ? null : conflictError(fields);
 }
 
@@ -92,10 +95,8 @@ export async function explainRoles(
   });
 }
 
-const DISCARD: Statement<{ id: string }> = {
-  text: 'delete from nest_auth_users where id = $1 returning id',
-  changes: returnsRows,
-};
+// Without `changes`: together with the insertion that it takes back, nothing has happened.
+const DISCARD: Statement<{ id: string }> = { text: 'delete from nest_auth_users where id = $1 returning id' };
 
 /** Takes back a user whose identities lost a race, in the transaction that made it. */
 export async function discardUser(manager: EntityManager, id: string): Promise<void> {

@@ -28,12 +28,15 @@ export const DEFAULT_PASSWORD_SETTINGS: PasswordSettings = {
 
 /**
  * The weakest argon2id parameters OWASP accepts, as memory in KiB by number of passes.
- * @see https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html (SEC-01)
+ * @see https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
  */
 const FLOOR_BY_ITERATIONS: readonly number[] = [47_104, 19_456, 12_288, 9_216, 7_168];
 
-/** Longer input costs more than any passphrase is worth (SEC-04); nothing is ever cut off. */
+/** Longer input costs more than any passphrase is worth (OWASP ASVS 6.2.9); nothing is ever cut off. */
 const MAX_PASSWORD_BYTES = 4_096;
+
+/** PHC string of any argon2 variant; the salt has 8 bytes at least. */
+const ARGON2 = /^\$argon2(?:id|i|d)\$v=19\$m=\d{1,10},t=\d{1,10},p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{6,}$/;
 
 const hashes = new WeakSet<object>();
 
@@ -66,23 +69,32 @@ export class PasswordService {
 
   /**
    * Whether `password` is the one that was hashed. Without a stored hash the answer is false at the same cost, so that
-   * the time does not tell whether there is one (SEC-08).
+   * the time does not tell whether there is one (OWASP ASVS 6.3.8).
    */
   async verify(stored: string | null, password: string): Promise<boolean> {
-    if (typeof password !== 'string' || password === '' || Buffer.byteLength(password) > MAX_PASSWORD_BYTES) return false;
-    const against = stored ?? (await this.#dummyHash()).phc;
+    if (typeof password !== 'string' || password === '' || Buffer.byteLength(password) > MAX_PASSWORD_BYTES)
+      return false;
+    // What is no hash of argon2 (from another system, say) matches nothing, like none at all.
+    const real = stored !== null && ARGON2.test(stored);
+    const against = real ? stored : (await this.#dummyHash()).phc;
     const matches = await this.#bounded(() => argon2.verify(against, Buffer.from(password)));
-    return stored !== null && matches;
+    return real && matches;
   }
 
   /** Whether a stored hash was made with other parameters than those of now. */
   needsRehash(stored: string): boolean {
+    if (!ARGON2.test(stored)) return true;
     const { memoryKiB, iterations, parallelism } = this.#settings;
     return argon2.needsRehash(stored, { memoryCost: memoryKiB, timeCost: iterations, parallelism });
   }
 
   #dummyHash(): Promise<HashedPassword> {
-    return (this.#dummy ??= this.hash(randomBytes(16).toString('hex')));
+    this.#dummy ??= this.hash(randomBytes(16).toString('hex')).catch((error: unknown) => {
+      // A full queue passes; kept, its refusal would answer for everybody without a password from then on.
+      this.#dummy = undefined;
+      throw error;
+    });
+    return this.#dummy;
   }
 
   async #bounded<T>(work: () => Promise<T>): Promise<T> {
@@ -126,13 +138,22 @@ function bytesOf(password: unknown): Buffer {
   });
 }
 
-function assertStrongEnough({ memoryKiB, iterations, parallelism, maxConcurrent, maxQueued }: PasswordSettings): void {
+/** Refuses settings below the floor, or that could not work, by name. */
+export function assertStrongEnough({
+  memoryKiB,
+  iterations,
+  parallelism,
+  maxConcurrent,
+  maxQueued,
+}: PasswordSettings): void {
   const floor = FLOOR_BY_ITERATIONS[Math.min(iterations, FLOOR_BY_ITERATIONS.length) - 1];
-  if (floor === undefined || !Number.isInteger(iterations)) refuse('password.iterations', 'must be a whole number, at least 1');
+  if (floor === undefined || !Number.isInteger(iterations))
+    refuse('password.iterations', 'must be a whole number, at least 1');
   else if (!Number.isInteger(memoryKiB) || memoryKiB < floor) {
     refuse('password.memoryKiB', `must be at least ${floor} with ${iterations} iterations (OWASP)`);
   }
-  if (!Number.isInteger(parallelism) || parallelism < 1) refuse('password.parallelism', 'must be a whole number, at least 1');
+  if (!Number.isInteger(parallelism) || parallelism < 1)
+    refuse('password.parallelism', 'must be a whole number, at least 1');
   if (!Number.isInteger(maxConcurrent) || maxConcurrent < 1) {
     refuse('password.maxConcurrent', 'must be a whole number, at least 1');
   }

@@ -130,8 +130,7 @@ export class UserFinder {
     user: NestAuthUser | null,
     { relations }: GetUserOptions,
   ): Promise<NestAuthUser | null> {
-    if (user === null) return null;
-    const [loaded] = await withRelations(manager, [user], relations);
+    const [loaded] = await withRelations(manager, user === null ? [] : [user], relations);
     return loaded ?? null;
   }
 }

@@ -5,6 +5,15 @@ import type { NestAuthUser } from './user.entity.js';
 /** An input as hooks see it: the password is hashed before they run. */
 export type CreateUserHookInput = Omit<CreateUserInput, 'password'>;
 
+/** A change as hooks see it: the fields of `updateUser`, and what other methods change. Never the password itself. */
+export interface UserChange extends UpdateUserInput {
+  readonly emailVerified?: boolean;
+  readonly phoneVerified?: boolean;
+  readonly passwordChanged?: true;
+  /** Names of the providers whose identities change without the email or phone. */
+  readonly identities?: readonly string[];
+}
+
 /**
  * What a host runs inside the transaction of every creation, change and deletion, on every path.
  *
@@ -24,13 +33,13 @@ export interface UserHooks {
     manager: EntityManager,
     context: CreateUserContext,
   ) => Promise<void> | void;
-  /** May return a changed input. `user` is what it still is. */
+  /** `user` is what it still is. What it returns replaces the input of `updateUser`; other methods have none. */
   readonly beforeUpdate?: (
     user: NestAuthUser,
-    input: UpdateUserInput,
+    change: UserChange,
     manager: EntityManager,
   ) => Promise<UpdateUserInput | void> | UpdateUserInput | void;
-  readonly afterUpdate?: (user: NestAuthUser, input: UpdateUserInput, manager: EntityManager) => Promise<void> | void;
+  readonly afterUpdate?: (user: NestAuthUser, change: UserChange, manager: EntityManager) => Promise<void> | void;
   readonly beforeDelete?: (user: NestAuthUser, manager: EntityManager) => Promise<void> | void;
   readonly afterDelete?: (user: NestAuthUser, manager: EntityManager) => Promise<void> | void;
 }

@@ -1,5 +1,11 @@
 import { checkMetadata, InputIssues } from '../errors/input.js';
-import type { CreateUserInput, IdentityInput, UpdateUserInput } from './account.types.js';
+import type {
+  CreateUserContext,
+  CreateUserInput,
+  IdentityInput,
+  LoginProvider,
+  UpdateUserInput,
+} from './account.types.js';
 import { LOGIN_PROVIDERS } from './account.types.js';
 import { normaliseEmail, normalisePhone } from './contact.policy.js';
 import { isHashedPassword } from './password.service.js';
@@ -52,6 +58,14 @@ const UPDATE_FIELDS = [
   'expectedVersion',
 ] as const satisfies readonly (keyof UpdateUserInput)[];
 
+const SOURCES = [
+  'signup',
+  'admin',
+  'import',
+  'invitation',
+  'social',
+] as const satisfies readonly CreateUserContext['source'][];
+
 /** Refuses what cannot be a user, naming every field at once; else normalises it. */
 export function prepareCreate(input: CreateUserInput, defaultRegion: string | undefined): PreparedUser {
   const issues = new InputIssues();
@@ -64,7 +78,7 @@ export function prepareCreate(input: CreateUserInput, defaultRegion: string | un
   const identities = readIdentities(issues, input.identities);
   if (input.roleIds !== undefined) issues.uuids('roleIds', input.roleIds, MAX_ROLES_PER_CALL);
   if (input.platformRoleIds !== undefined) issues.uuids('platformRoleIds', input.platformRoleIds, MAX_ROLES_PER_CALL);
-  if (!input.email && !input.phone && !input.identities?.length) {
+  if (input.email == null && input.phone == null && !input.identities?.length) {
     issues.add('email', 'or phone or identities is needed: a user must be recognisable by something');
   }
   issues.refuse('The user cannot be created');
@@ -103,6 +117,24 @@ export function prepareUpdate(input: UpdateUserInput, defaultRegion: string | un
   };
 }
 
+/** Refuses a context before anything is written: hooks and events are handed it afterwards. */
+export function checkContext(context: CreateUserContext): void {
+  const issues = new InputIssues();
+  issues.fields(context, ['source', 'actorId']);
+  const { source, actorId } = context;
+  if (source !== undefined && !SOURCES.includes(source))
+    issues.add('context.source', `must be one of ${SOURCES.join(', ')}`);
+  if (actorId !== undefined) issues.text('context.actorId', actorId, { max: 255 });
+  issues.refuse('The user cannot be created');
+}
+
+export function checkLoginType(type: LoginProvider): void {
+  if (LOGIN_PROVIDERS.includes(type)) return;
+  const issues = new InputIssues();
+  issues.add('type', `must be one of ${LOGIN_PROVIDERS.join(', ')}`);
+  issues.refuse('The user cannot be changed');
+}
+
 /** A provider account in the form in which it is unique; `email` and `phone` are normalised as the user's own. */
 export function prepareIdentity(
   provider: string,
@@ -121,6 +153,11 @@ function readProviderId(
   providerId: string,
   defaultRegion: string | undefined,
 ): string {
+  // Elsewhere null and undefined mean "none"; an identity has an id.
+  if (typeof providerId !== 'string') {
+    issues.add('providerId', 'must be a string');
+    return '';
+  }
   if (provider === 'email') return readEmail(issues, providerId, 'providerId') ?? '';
   if (provider === 'phone') return readPhone(issues, { phone: providerId }, defaultRegion, 'providerId') ?? '';
   issues.text('provider', provider, { max: MAX_PROVIDER_LENGTH });
@@ -176,6 +213,7 @@ function readIdentities(issues: InputIssues, identities: unknown): Required<Iden
   const seen = new Set<string>();
   return identities.map((identity: IdentityInput, index) => {
     const path = `identities[${index}]`;
+    issues.fields(identity, ['provider', 'providerId', 'metadata']);
     issues.text(`${path}.provider`, identity.provider, { max: MAX_PROVIDER_LENGTH });
     issues.text(`${path}.providerId`, identity.providerId, { max: MAX_PROVIDER_ID_LENGTH });
     if (LOGIN_PROVIDERS.some((provider) => provider === identity.provider)) {

@@ -1,7 +1,15 @@
-import type { EntityManager, FindOptionsRelations } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { In } from 'typeorm';
 import { assertUuid, InputIssues } from '../errors/input.js';
-import { cursorKind, encodeCursor, PAGE_FIELDS, readIdCursor, readPage, startingWith, toPage } from '../transaction/keyset.js';
+import {
+  cursorKind,
+  encodeCursor,
+  PAGE_FIELDS,
+  readIdCursor,
+  readPage,
+  startingWith,
+  toPage,
+} from '../transaction/keyset.js';
 import { execute, executeOne } from '../transaction/statement.js';
 import { withRunner } from '../transaction/with-runner.js';
 import { UserStatusEnum } from './account.types.js';
@@ -65,12 +73,13 @@ export async function withRelations(
   users: NestAuthUser[],
   relations: UserRelations | undefined,
 ): Promise<NestAuthUser[]> {
+  checkRelations(relations);
   if (relations === undefined || users.length === 0) return users;
   // On the primary: TypeORM would read from a replica, which may not have these rows yet.
   const loaded = await withRunner(manager, (own) =>
     own.find(NestAuthUser, {
       where: { id: In(users.map(({ id }) => id)) },
-      relations: relations as FindOptionsRelations<NestAuthUser>,
+      relations,
     }),
   );
   const byId = new Map(loaded.map((user) => [user.id, user]));
@@ -130,14 +139,44 @@ class UserQuery {
 }
 
 /** What a cursor belongs to: the same filters, in whatever form they were given. */
-function filterOf({ after: _a, limit: _l, offset: _o, relations: _r, ...filter }: GetUsersOptions): Record<string, unknown> {
+function filterOf({
+  after: _a,
+  limit: _l,
+  offset: _o,
+  relations: _r,
+  ...filter
+}: GetUsersOptions): Record<string, unknown> {
   return filter;
+}
+
+/** What {@link UserRelations} names; a type does not stop what comes from a request. */
+interface RelationTree {
+  readonly [name: string]: RelationTree;
+}
+
+const ROLES: RelationTree = { roles: { permissions: {} } };
+const RELATIONS: RelationTree = { identities: {}, userAccesses: { tenant: {}, ...ROLES }, platformAccess: ROLES };
+
+function checkRelations(relations: unknown): void {
+  if (relations === undefined) return;
+  const issues = new InputIssues();
+  checkTree(issues, 'relations', relations, RELATIONS);
+  issues.refuse('The relations cannot be loaded');
+}
+
+function checkTree(issues: InputIssues, path: string, relations: unknown, known: RelationTree): void {
+  issues.fields(relations, Object.keys(known));
+  for (const [name, value] of Object.entries(relations as object)) {
+    const inner = known[name];
+    if (inner !== undefined && value !== true) checkTree(issues, `${path}.${name}`, value, inner);
+  }
 }
 
 function checkFilter(options: GetUsersOptions): void {
   const issues = new InputIssues();
   issues.fields(options, FIELDS);
   const { tenantId, status, isActive, role, search, sortOrder, platform } = options;
+  checkRelations(options.relations);
   if ('tenantId' in options) assertUuid('tenantId', tenantId);
   const statuses = Object.values(UserStatusEnum);
   if (status !== undefined && ![status].flat().every((value) => statuses.includes(value))) {

@@ -13,12 +13,11 @@ import {
   VersionColumn,
   type EntityManager,
 } from 'typeorm';
-import type { AccessPort } from '../access/access.port.js';
 import { NestAuthPlatformAccess } from '../access/platform-access.entity.js';
 import { NestAuthUserAccess } from '../access/user-access.entity.js';
-import { NestAuthBaseEntity } from '../transaction/base.entity.js';
+import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 import { portOf } from '../transaction/entity-ports.js';
-import type { AccountPort, UpdateIdentityInput } from './account.port.js';
+import type { UpdateIdentityInput } from './account.port.js';
 import { UserStatusEnum } from './account.types.js';
 import type { HashedPassword } from './hashed-password.js';
 import { NestAuthIdentity } from './identity.entity.js';
@@ -34,10 +33,7 @@ import { NestAuthIdentity } from './identity.entity.js';
 @Unique('nest_auth_users_realm_uq', ['id', 'realmId'])
 @Index('nest_auth_users_realm_email_uq', ['realmId', 'emailNorm'], { unique: true, where: 'deleted_at IS NULL' })
 @Index('nest_auth_users_realm_phone_uq', ['realmId', 'phone'], { unique: true, where: 'deleted_at IS NULL' })
-@Check(
-  'nest_auth_users_status_ck',
-  `status IN ('pending', 'active', 'inactive', 'disabled', 'scheduled_deletion')`,
-)
+@Check('nest_auth_users_status_ck', `status IN ('pending', 'active', 'inactive', 'disabled', 'scheduled_deletion')`)
 @Check('nest_auth_users_is_active_ck', `is_active = (status = 'active')`)
 @Check('nest_auth_users_email_ck', `(email IS NULL) = (email_norm IS NULL)`)
 @Check('nest_auth_users_email_verified_ck', `email_verified_at IS NULL OR email IS NOT NULL`)
@@ -79,7 +75,7 @@ export class NestAuthUser extends NestAuthBaseEntity {
   isActive!: boolean;
 
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
-  metadata!: Record<string, unknown>;
+  metadata!: StoredMetadata;
 
   @VersionColumn({ name: 'version', type: 'integer', default: 1, update: false })
   version!: number;
@@ -102,43 +98,66 @@ export class NestAuthUser extends NestAuthBaseEntity {
   @OneToOne(() => NestAuthPlatformAccess, (access) => access.user)
   platformAccess?: Relation<NestAuthPlatformAccess | null>;
 
-  /** As `UserService`'s identity rules: `email` and `phone` are normalised and must equal the user's own. */
+  /**
+   * The user's account at `provider`, made if nobody has it. For `email` and `phone` the value is normalised and must be
+   * the user's own; a user who has none takes it, as by `updateEmail`. Idempotent; announces `UserUpdatedEvent` when made.
+   *
+   * @throws `IDENTITY_ALREADY_EXISTS`, `EMAIL_ALREADY_EXISTS`, `PHONE_ALREADY_EXISTS` when somebody else has it;
+   *   `IDENTITY_MISMATCH` for another email or phone than the user's; `USER_NOT_FOUND`, `VALIDATION_FAILED`. None of them
+   *   changes anything, and the caller's transaction stays usable.
+   */
   findOrCreateIdentity(provider: string, providerId: string, manager?: EntityManager): Promise<NestAuthIdentity> {
-    const account = portOf<AccountPort>(this, 'account', manager);
+    const account = portOf(this, 'account', manager);
     return account.port.findOrCreateIdentity(this, provider, providerId, account.manager);
   }
 
-  /** Replaces the user's account at `provider`, or makes it; for `email` and `phone` this changes the user too. */
+  /**
+   * Replaces the user's account at `provider`, or makes it, and merges the metadata; for `email` and `phone` this changes
+   * the user too. Several statements, in a transaction of their own unless one is joined. Always announces
+   * `UserUpdatedEvent`.
+   *
+   * @throws as {@link findOrCreateIdentity}; `VALIDATION_FAILED` without `providerId` when there is no account yet.
+   */
   updateOrCreateIdentity(
     provider: string,
     data: UpdateIdentityInput,
     manager?: EntityManager,
   ): Promise<NestAuthIdentity> {
-    const account = portOf<AccountPort>(this, 'account', manager);
+    const account = portOf(this, 'account', manager);
     return account.port.updateOrCreateIdentity(this, provider, data, account.manager);
   }
 
   /** Changes the email and its identity together; the new address starts unverified. Refreshes this entity. */
   updateEmail(email: string | null, manager?: EntityManager): Promise<void> {
-    const account = portOf<AccountPort>(this, 'account', manager);
+    const account = portOf(this, 'account', manager);
     return account.port.updateEmail(this, email, account.manager);
   }
 
   /** Changes the phone and its identity together; the new number starts unverified. Refreshes this entity. */
   updatePhone(phone: string | null, manager?: EntityManager): Promise<void> {
-    const account = portOf<AccountPort>(this, 'account', manager);
+    const account = portOf(this, 'account', manager);
     return account.port.updatePhone(this, phone, account.manager);
   }
 
-  /** Hashes and stores the password at once, in the running transaction; no later `save` is needed. */
+  /**
+   * Hashes and stores the password at once, in the running transaction; no later `save` is needed. `null` removes it.
+   * Inside a transaction pass a hash from `PasswordService.hash`, made before it. Announces `UserUpdatedEvent`.
+   *
+   * @throws `USER_NOT_FOUND`, `VALIDATION_FAILED`, `HASHING_BUSY`.
+   */
   setPassword(password: string | HashedPassword | null, manager?: EntityManager): Promise<void> {
-    const account = portOf<AccountPort>(this, 'account', manager);
+    const account = portOf(this, 'account', manager);
     return account.port.setPassword(this, password, account.manager);
   }
 
-  /** Whether `password` is the user's; false, at the same cost, for a user without one. */
+  /**
+   * Whether `password` is the user's; false, at the same cost, for a user without one. A stored hash that was made with
+   * other settings than those of now is replaced when the password is right.
+   *
+   * @throws `HASHING_BUSY`.
+   */
   validatePassword(password: string, manager?: EntityManager): Promise<boolean> {
-    const account = portOf<AccountPort>(this, 'account', manager);
+    const account = portOf(this, 'account', manager);
     return account.port.validatePassword(this, password, account.manager);
   }
 
@@ -154,7 +173,7 @@ export class NestAuthUser extends NestAuthBaseEntity {
     createIfNotExists = false,
     manager?: EntityManager,
   ): Promise<NestAuthUserAccess | null> {
-    const access = portOf<AccessPort>(this, 'access', manager);
+    const access = portOf(this, 'access', manager);
     return access.port.getUserAccess(this, tenantId, createIfNotExists, access.manager);
   }
 
@@ -162,7 +181,7 @@ export class NestAuthUser extends NestAuthBaseEntity {
   getPlatformAccess(createIfNotExists: true, manager?: EntityManager): Promise<NestAuthPlatformAccess>;
   getPlatformAccess(createIfNotExists?: boolean, manager?: EntityManager): Promise<NestAuthPlatformAccess | null>;
   getPlatformAccess(createIfNotExists = false, manager?: EntityManager): Promise<NestAuthPlatformAccess | null> {
-    const access = portOf<AccessPort>(this, 'access', manager);
+    const access = portOf(this, 'access', manager);
     return access.port.getPlatformAccess(this, createIfNotExists, access.manager);
   }
 

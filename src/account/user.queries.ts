@@ -1,5 +1,8 @@
 import type { EntityManager } from 'typeorm';
+import { METADATA_LIMITS } from '../errors/input.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
+import { splitPatch } from '../transaction/metadata-patch.js';
+import { untilDecided } from '../transaction/optimistic.js';
 import { execute, returnsRows, type Statement, statement } from '../transaction/statement.js';
 import type { UserStatusEnum } from './account.types.js';
 import { NestAuthUser } from './user.entity.js';
@@ -100,28 +103,42 @@ const DELETE: Statement<UserRow> = {
   changes: returnsRows,
 };
 
-const SET_PASSWORD: Statement<UserRow> = {
-  text: `update nest_auth_users set password_hash = $2, version = version + 1, updated_at = now()
+const SET_PASSWORD = statement<UserRow>(
+  'user_set_password',
+  `update nest_auth_users set password_hash = $2, version = version + 1, updated_at = now()
     where id = $1 and ${LIVE} returning ${COLUMNS}`,
-  changes: returnsRows,
-};
+  returnsRows,
+);
 
 const PASSWORD_HASH = statement<{ password_hash: string | null }>(
   'user_password_hash',
   `select password_hash from nest_auth_users where id = $1 and ${LIVE}`,
 );
 
-/** `column` is one of ours. Answers the row before and after are equal when it was already so. */
-function verification(column: 'email' | 'phone', verified: boolean): Statement<UserRow & { changed: boolean }> {
+const UPGRADE_PASSWORD: Statement<{ id: string }> = {
+  text: `update nest_auth_users set password_hash = $3 where id = $1 and password_hash = $2 returning id`,
+  changes: returnsRows,
+};
+
+/** What a conditional change of one row found. */
+interface ChangeRow extends UserRow {
+  readonly changed: boolean;
+  /** Nothing was written although it should have been: another transaction has changed the row meanwhile. */
+  readonly raced: boolean;
+}
+
+/** `column` is one of ours. Answers the row as it is when it was already so. */
+function verification(column: 'email' | 'phone', verified: boolean): Statement<ChangeRow> {
   const at = `${column}_verified_at`;
+  const due = `${column} is not null and ${at} is ${verified ? '' : 'not '}null`;
   return {
     text: `with changed as (
         update nest_auth_users set ${at} = ${verified ? 'now()' : 'null'}, version = version + 1, updated_at = now()
-        where id = $1 and ${LIVE} and ${column} is not null and ${at} is ${verified ? '' : 'not '}null
+        where id = $1 and ${LIVE} and ${due}
         returning ${COLUMNS})
-      select ${COLUMNS}, true as changed from changed
+      select ${COLUMNS}, true as changed, false as raced from changed
       union all
-      select ${COLUMNS}, false from nest_auth_users where id = $1 and ${LIVE} and not exists (select 1 from changed)`,
+      select ${COLUMNS}, false, ${due} from nest_auth_users where id = $1 and ${LIVE} and not exists (select 1 from changed)`,
     changes: (rows) => rows[0]?.changed === true,
   };
 }
@@ -131,27 +148,37 @@ const VERIFICATIONS = {
   phone: { true: verification('phone', true), false: verification('phone', false) },
 };
 
+const MERGED = '(u.metadata - $3::text[]) || $4::jsonb';
+
+/** Merging must not build up what one input could not hold; what is too large already may shrink. */
+const FITS = `octet_length((${MERGED})::text) <= greatest(${METADATA_LIMITS.bytes}, octet_length(u.metadata::text))`;
+const DIFFERS = `(u.is_active is distinct from coalesce($2, u.is_active) or ${MERGED} <> u.metadata)`;
+const OF_VERSION = '($5::integer is null or u.version = $5)';
+
 /**
  * Status and metadata in one statement; `$2` null leaves the status, `$3`/`$4` are removed keys and merged values,
- * `$5` null accepts any version.
+ * `$5` null accepts any version. The conditions are answered as they were seen before: if they held and yet nothing
+ * was written, somebody else was faster.
  */
-const PATCH = statement<UserRow & { changed: boolean; current: number }>(
+const PATCH = statement<ChangeRow & { fits: boolean; of_version: boolean }>(
   'user_patch',
-  `with seen as (select ${COLUMNS}, version as current from nest_auth_users where id = $1 and ${LIVE}),
+  `with seen as (
+    select ${COLUMNS}, ${FITS} as fits, ${OF_VERSION} as of_version, ${DIFFERS} as differs
+    from nest_auth_users u where id = $1 and ${LIVE}),
   changed as (
     update nest_auth_users u set
       status = case when $2::boolean is null then u.status when $2 then 'active'
         when u.status = 'active' then 'inactive' else u.status end,
       is_active = case when $2::boolean is null then u.is_active else $2 end,
-      metadata = (u.metadata - $3::text[]) || $4::jsonb,
+      metadata = ${MERGED},
       version = u.version + 1,
       updated_at = now()
-    where u.id = $1 and ${LIVE} and ($5::integer is null or u.version = $5)
-      and (u.is_active is distinct from coalesce($2, u.is_active) or (u.metadata - $3::text[]) || $4::jsonb <> u.metadata)
+    where u.id = $1 and ${LIVE} and ${OF_VERSION} and ${DIFFERS} and ${FITS}
     returning ${userColumns('u')})
-  select ${COLUMNS}, true as changed, version as current from changed
+  select ${COLUMNS}, true as changed, false as raced, true as fits, true as of_version from changed
   union all
-  select ${COLUMNS}, false, current from seen where not exists (select 1 from changed)`,
+  select ${COLUMNS}, false, differs and fits and of_version, fits, of_version
+  from seen where not exists (select 1 from changed)`,
   (rows) => rows[0]?.changed === true,
 );
 
@@ -216,14 +243,19 @@ export async function readPasswordHash(manager: EntityManager, id: string): Prom
   return row?.password_hash;
 }
 
+/** Replaces the hash of a password by a stronger one of the same, unless the password has changed meanwhile. */
+export async function upgradePasswordHash(manager: EntityManager, id: string, old: string, phc: string): Promise<void> {
+  await execute(manager, UPGRADE_PASSWORD, [id, old, phc]);
+}
+
 export async function setVerified(
   manager: EntityManager,
   id: string,
   column: 'email' | 'phone',
   verified: boolean,
 ): Promise<{ user: NestAuthUser; changed: boolean } | null> {
-  const [row] = await execute(manager, VERIFICATIONS[column][`${verified}`], [id]);
-  return row === undefined ? null : { user: toUser(row, manager), changed: row.changed };
+  const row = await untilDecided(() => attempt(manager, VERIFICATIONS[column][`${verified}`], [id]));
+  return row === null ? null : { user: toUser(row, manager), changed: row.changed };
 }
 
 export interface UserPatch {
@@ -232,33 +264,37 @@ export interface UserPatch {
   readonly expectedVersion?: number | undefined;
 }
 
-/** Applies a change of status and metadata; `current` is the version to blame when a wished one did not match. */
+/** What became of a patch; the row is unchanged when it did not fit, was not of the version, or had nothing to do. */
+export interface PatchOutcome {
+  readonly user: NestAuthUser;
+  readonly changed: boolean;
+  /** False when the metadata would outgrow its limit. */
+  readonly fits: boolean;
+  readonly ofVersion: boolean;
+}
+
+/** Applies a change of status and metadata; null for no such user. */
 export async function patchUser(
   manager: EntityManager,
   id: string,
   { isActive, metadata = {}, expectedVersion }: UserPatch,
-): Promise<{ user: NestAuthUser; changed: boolean; current: number } | null> {
+): Promise<PatchOutcome | null> {
   const { removed, merged } = splitPatch(metadata);
-  const [row] = await execute(manager, PATCH, [
-    id,
-    isActive ?? null,
-    removed,
-    JSON.stringify(merged),
-    expectedVersion ?? null,
-  ]);
-  return row === undefined ? null : { user: toUser(row, manager), changed: row.changed, current: row.current };
+  const values = [id, isActive ?? null, removed, merged, expectedVersion ?? null];
+  const row = await untilDecided(() => attempt(manager, PATCH, values));
+  if (row === null) return null;
+  return { user: toUser(row, manager), changed: row.changed, fits: row.fits, ofVersion: row.of_version };
 }
 
-/** As a merge patch (RFC 7396) on the first level: `null` removes a key, anything else replaces it. */
-export function splitPatch(patch: Readonly<Record<string, unknown>>): {
-  removed: string[];
-  merged: Record<string, unknown>;
-} {
-  const entries = Object.entries(patch);
-  return {
-    removed: entries.filter(([, value]) => value === null).map(([key]) => key),
-    merged: Object.fromEntries(entries.filter(([, value]) => value !== null)),
-  };
+/** One attempt for `untilDecided`: undefined when another transaction was faster. */
+async function attempt<Row extends ChangeRow>(
+  manager: EntityManager,
+  sql: Statement<Row>,
+  values: readonly unknown[],
+): Promise<Row | null | undefined> {
+  const [row] = await execute(manager, sql, values);
+  if (row === undefined) return null;
+  return row.raced ? undefined : row;
 }
 
 function first(manager: EntityManager, [row]: readonly UserRow[]): NestAuthUser | null {

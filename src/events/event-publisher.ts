@@ -18,7 +18,9 @@ export class EventPublisher {
 
   /** One callback a listener: `emit` would stop at the first that throws. */
   #deliveries(event: NestAuthEvent): (() => unknown)[] {
-    const named = this.emitter.listeners(event.name).map((listener) => () => listener.call({ event: event.name }, event));
+    const named = this.emitter
+      .listeners(event.name)
+      .map((listener) => () => listener.call({ event: event.name }, event));
     const any = this.emitter.listenersAny().map((listener) => () => {
       (listener as (name: string, payload: unknown) => void)(event.name, event);
     });

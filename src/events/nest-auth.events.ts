@@ -17,6 +17,7 @@ export const NestAuthEvents = {
   TENANT_CREATED: 'nest_auth.tenant.created',
   TENANT_UPDATED: 'nest_auth.tenant.updated',
   TENANT_DELETED: 'nest_auth.tenant.deleted',
+  TENANT_BYPASSED: 'nest_auth.tenant.bypassed',
   ROLE_CREATED: 'nest_auth.role.created',
   ROLE_UPDATED: 'nest_auth.role.updated',
   ROLE_DELETED: 'nest_auth.role.deleted',
@@ -37,7 +38,7 @@ export abstract class NestAuthEvent {
   abstract readonly name: NestAuthEventName;
 }
 
-/** A user exists. Also announced for each row of `createUsers`. */
+/** A user exists, with the access and the roles of `input`. Also announced for each row of `createUsers`. */
 export class UserCreatedEvent extends NestAuthEvent {
   readonly name: NestAuthEventName = NestAuthEvents.USER_CREATED;
 
@@ -63,7 +64,7 @@ export class UserUpdatedEvent extends NestAuthEvent {
   constructor(
     readonly user: NestAuthUser,
     readonly input: UpdateUserInput,
-    /** Names of the fields that have another value now. */
+    /** Names of the fields that have another value now; of a change of status and metadata alone, those it named. */
     readonly changed: readonly string[],
   ) {
     super();
@@ -79,7 +80,7 @@ export class UserDeletedEvent extends NestAuthEvent {
   }
 }
 
-/** A user's access to a tenant was made, or its roles have changed. */
+/** A user's access to a tenant was made or its status changed, both with an empty delta, or its roles have changed. */
 export class UserAccessChangedEvent extends NestAuthEvent {
   readonly name = NestAuthEvents.USER_ACCESS_CHANGED;
 
@@ -136,6 +137,22 @@ export class TenantDeletedEvent extends NestAuthEvent {
   readonly name = NestAuthEvents.TENANT_DELETED;
 
   constructor(readonly tenantId: string) {
+    super();
+  }
+}
+
+/**
+ * Code has left row-level security by `TenantContext.withoutTenant`. Announced before its work begins, whatever becomes
+ * of that; inside a platform transaction that was running already, after its COMMIT.
+ */
+export class TenantBypassedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.TENANT_BYPASSED;
+
+  constructor(
+    readonly reason: string,
+    /** The tenant whose context was left; null when there was none. */
+    readonly tenantId: string | null,
+  ) {
     super();
   }
 }

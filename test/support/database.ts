@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll } from '@jest/globals';
 import { Client } from 'pg';
 
@@ -14,15 +16,14 @@ export interface TestDatabaseOptions {
   readonly empty?: boolean;
 }
 
-let serial = 0;
-
 /** A database of one's own, migrated and without rows. Takes about a tenth of a second. */
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   const template = options.empty === true ? 'template0' : fromSetup('NEST_AUTH_TEST_TEMPLATE');
   const server = fromSetup('NEST_AUTH_TEST_SERVER');
-  serial += 1;
-  const name = `${fromSetup('NEST_AUTH_TEST_PREFIX')}_${process.pid}_${serial}`;
+  // Not counted: a worker loads this file anew for each test file, and one of them may leave its database behind.
+  const name = `${fromSetup('NEST_AUTH_TEST_PREFIX')}_${randomUUID().slice(0, 8)}`;
   const url = await clone(server, template, name);
+  await untilReplicated(name);
   return { url, drop: () => dropDatabase(server, name) };
 }
 
@@ -50,6 +51,16 @@ export async function withClient<Result>(url: string, fn: (client: Client) => Pr
   } finally {
     await client.end();
   }
+}
+
+/** A DataSource connects to its replica too, and the replica hears of a new database late. */
+async function untilReplicated(name: string): Promise<void> {
+  const replica = process.env['NEST_AUTH_TEST_REPLICA'];
+  if (replica === undefined) return;
+  await withClient(replica, async (client) => {
+    const sql = 'select 1 from pg_database where datname = $1';
+    while ((await client.query(sql, [name])).rows.length === 0) await sleep(50);
+  });
 }
 
 function fromSetup(name: string): string {

@@ -2,26 +2,53 @@
 // which inherit what is put into the environment here.
 import './typescript.mjs';
 
-export default async function setUp() {
-  const { startPostgres } = await import('../../src/testing/server.ts');
-  const { createTemplate, dropDatabasesLike } = await import('./template.ts');
+/** Far longer than any test would wait by chance. */
+const REPLICA_LAG_SECONDS = 5;
 
-  const server = process.env.DATABASE_URL ? undefined : await startPostgres();
-  const url = server?.url ?? process.env.DATABASE_URL;
+export default async function setUp() {
+  const { createTemplate } = await import('./template.ts');
   // Two runs may share one server.
   const prefix = `nest_auth_test_${process.pid}`;
-  globalThis.tearDownTestServer = async () => {
-    if (server) await server.stop();
-    else await dropDatabasesLike(url, prefix);
-  };
-
-  process.env.NEST_AUTH_TEST_SERVER = url;
+  const template = `${prefix}_template`;
   process.env.NEST_AUTH_TEST_PREFIX = prefix;
-  process.env.NEST_AUTH_TEST_TEMPLATE = `${prefix}_template`;
+  process.env.NEST_AUTH_TEST_TEMPLATE = template;
+
+  const stops = [];
+  globalThis.tearDownTestServer = async () => {
+    for (const stop of stops.splice(0).toReversed()) await stop();
+  };
   try {
-    await createTemplate(url, process.env.NEST_AUTH_TEST_TEMPLATE);
+    if (process.env.NEST_AUTH_TEST_MODE === 'replica') {
+      const { startReplicatedServer } = await import('./replicated-server.ts');
+      const servers = await startReplicatedServer(REPLICA_LAG_SECONDS, (url) => createTemplate(url, template));
+      stops.push(servers.stop);
+      process.env.NEST_AUTH_TEST_SERVER = servers.url;
+      process.env.NEST_AUTH_TEST_REPLICA = servers.replicaUrl;
+      return;
+    }
+    process.env.NEST_AUTH_TEST_SERVER = await startServer(stops, prefix);
+    await createTemplate(process.env.NEST_AUTH_TEST_SERVER, template);
+    if (process.env.NEST_AUTH_TEST_MODE === 'pgbouncer') {
+      const { startPgBouncer } = await import('./pgbouncer.ts');
+      const pooler = await startPgBouncer(process.env.NEST_AUTH_TEST_SERVER);
+      stops.push(pooler.stop);
+      process.env.NEST_AUTH_TEST_POOLER = pooler.url;
+    }
   } catch (error) {
     await globalThis.tearDownTestServer();
     throw error;
   }
+}
+
+async function startServer(stops, prefix) {
+  const { startPostgres } = await import('../../src/testing/server.ts');
+  const { dropDatabasesLike } = await import('./template.ts');
+  const url = process.env.DATABASE_URL;
+  if (url) {
+    stops.push(() => dropDatabasesLike(url, prefix));
+    return url;
+  }
+  const server = await startPostgres();
+  stops.push(() => server.stop());
+  return server.url;
 }

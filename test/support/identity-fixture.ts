@@ -14,6 +14,7 @@ import { NestAuthEntities, type NestAuthModuleOptions } from '../../src/index.js
 import { readSettings } from '../../src/nest-auth.settings.js';
 import { NestAuthBaseEntity } from '../../src/transaction/base.entity.js';
 import { TransactionHost } from '../../src/transaction/transaction-host.js';
+import { PREPARED } from './connection-mode.js';
 import { useDatabase, withClient } from './database.js';
 import { type NestApp, startNestApp } from './nest-app.js';
 
@@ -93,7 +94,10 @@ export async function createFixture(url: string, options: FixtureOptions = {}): 
   });
   const reports: Report[] = [];
   const report = (message: string, error: unknown): void => void reports.push({ message, error });
-  const { retries, onEscape, operationTimeoutMs, prepared } = readSettings(options.auth);
+  const { retries, onEscape, operationTimeoutMs, prepared } = readSettings({
+    statements: { prepared: PREPARED },
+    ...options.auth,
+  });
   const host = TransactionHost.attach(app.dataSource, { retries, onEscape, operationTimeoutMs, prepared, report });
   return { ...app, url, host, emitter: app.context.get(EventEmitter2), reports };
 }

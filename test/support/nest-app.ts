@@ -26,6 +26,7 @@ import {
   TenantService,
   UserService,
 } from '../../src/index.js';
+import { PREPARED } from './connection-mode.js';
 import { createTestDatabase, withClient } from './database.js';
 
 /** The host's own row beside the auth user; its foreign key restricts. */
@@ -73,21 +74,33 @@ export async function startNestApp(url: string, options: NestAppOptions = {}): P
       auth_user_id uuid not null unique references nest_auth_users (id),
       display_name text check (display_name <> 'refused'))`),
   );
+  let opened: DataSource | undefined;
   const module = await Test.createTestingModule({
     imports: [
       EventEmitterModule.forRoot(),
-      TypeOrmModule.forRoot({
-        type: 'postgres',
-        url,
-        poolSize: options.pool ?? 10,
-        entities: [...NestAuthEntities, AppUser],
-        retryAttempts: 0,
-        ...options.dataSource,
-      } as TypeOrmModuleOptions),
-      ...(options.imports ?? [NestAuthModule.forRoot(options.auth)]),
+      TypeOrmModule.forRootAsync({
+        useFactory: () =>
+          ({
+            type: 'postgres',
+            url,
+            poolSize: options.pool ?? 10,
+            entities: [...NestAuthEntities, AppUser],
+            retryAttempts: 0,
+            ...options.dataSource,
+          }) as TypeOrmModuleOptions,
+        dataSourceFactory: async (settings) =>
+          (opened = await new DataSource(settings as DataSourceOptions).initialize()),
+      }),
+      ...(options.imports ?? [NestAuthModule.forRoot({ statements: { prepared: PREPARED }, ...options.auth })]),
     ],
     providers: options.providers ?? [],
-  }).compile();
+  })
+    .compile()
+    .catch(async (error: unknown) => {
+      // Nest leaves open what it had made before a module refused to start.
+      await opened?.destroy();
+      throw error;
+    });
   // What is reported after COMMIT is asserted where it matters; elsewhere it is noise.
   module.useLogger(false);
   const context = await module.init();

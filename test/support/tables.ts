@@ -42,3 +42,17 @@ export async function brokenUsers(url: string): Promise<unknown[]> {
   );
   return rows;
 }
+
+/** Resolves once a session of this database waits for a lock of another: then the race stands where it is wanted. */
+export function untilSomebodyWaits(url: string): Promise<void> {
+  return withClient(url, async (client) => {
+    for (let attempt = 0; attempt < 500; attempt += 1) {
+      const { rows } = await client.query(
+        `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+      );
+      if (rows.length > 0) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error('nobody waits for a lock');
+  });
+}

@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
+import { throughPooler } from './connection-mode.js';
+
 /** When to cut the connection that sends a certain text. */
 type Cut = 'before it reaches the server' | 'before its reply reaches the client';
 
@@ -14,7 +16,7 @@ export interface TcpProxy {
 }
 
 export async function startTcpProxy(target: string): Promise<TcpProxy> {
-  const server = new URL(target);
+  const server = new URL(throughPooler(target));
   const sockets = new Set<Socket>();
   let armed: { text: string; when: Cut; done: () => void } | undefined;
 

@@ -27,6 +27,7 @@ import { TenantService } from '../../../src/tenant/tenant.service.js';
 import { NIL_UUID, TenantModeEnum } from '../../../src/tenant/tenant.types.js';
 import { registerPort } from '../../../src/transaction/entity-ports.js';
 import { TransactionHost } from '../../../src/transaction/transaction-host.js';
+import { PREPARED } from '../../support/connection-mode.js';
 import { useDatabase } from '../../support/database.js';
 
 /** The services over a database of their own, without Nest. */
@@ -77,7 +78,7 @@ export async function openAccess(url: string, mode = TenantModeEnum.SHARED): Pro
     retries: 2,
     onEscape: 'throw',
     operationTimeoutMs: 30_000,
-    prepared: true,
+    prepared: PREPARED,
     report: () => undefined,
   });
   const emitter = new EventEmitter2({ wildcard: true });

@@ -1,0 +1,506 @@
+import type { EntityManager } from 'typeorm';
+import { v4 as uuidv4, v7 as uuidv7 } from 'uuid';
+
+import { AccessStatusEnum, type NestAuthUser, RoleGuardEnum } from '../../src/index.js';
+import { freshEmail, freshPhone, type NestAppFixture } from '../support/nest-app.js';
+
+/** What every call finds: a user with access and roles, a platform user, and things that nobody uses. */
+export interface Stage {
+  readonly user: NestAuthUser;
+  readonly email: string;
+  readonly phone: string;
+  readonly platformUser: NestAuthUser;
+  readonly platformEmail: string;
+  readonly tenantId: string;
+  readonly member: string;
+  readonly editor: string;
+  readonly admin: string;
+  readonly roleName: string;
+  readonly unusedTenantId: string;
+  readonly slug: string;
+  readonly unusedRoleId: string;
+  readonly unusedRoleName: string;
+  readonly unusedPermissionId: string;
+  readonly permissionName: string;
+  readonly unique: string;
+}
+
+export async function setStage(app: NestAppFixture): Promise<Stage> {
+  const unique = uuidv4().slice(0, 8);
+  const { tenantId, member, editor, admin } = app.seed;
+  const [email, phone, platformEmail] = [freshEmail(), freshPhone(), freshEmail()];
+  const user = await app.users.createUser({ email, phone, roleIds: [member] }, tenantId);
+  const platformUser = await app.users.createPlatformUser({ email: platformEmail, platformRoleIds: [admin] });
+  const tenant = await app.tenants.createTenant({ name: 'Unused', slug: `unused-${unique}` });
+  const permission = await app.permissions.createPermission({ name: `p:${unique}`, guard: RoleGuardEnum.PORTAL });
+  const unusedRoleName = `unused-${unique}`;
+  const role = await app.roles.createRole({ name: unusedRoleName, guard: RoleGuardEnum.PORTAL, isSystem: true });
+  const { name: roleName = '' } = (await app.roles.getRoleById(member)) ?? {};
+  return {
+    user,
+    email,
+    phone,
+    platformUser,
+    platformEmail,
+    tenantId,
+    member,
+    editor,
+    admin,
+    roleName,
+    unusedTenantId: tenant.id,
+    slug: tenant.slug,
+    unusedRoleId: role.id,
+    unusedRoleName,
+    unusedPermissionId: permission.id,
+    permissionName: permission.name,
+    unique,
+  };
+}
+
+export interface Row {
+  /** Whether the call changes rows and announces it; `silently` for a change without an event. */
+  readonly writes?: true | 'silently';
+  readonly call: (app: NestAppFixture, stage: Stage, manager?: EntityManager) => Promise<unknown>;
+  /** The same from another tenant, or about an id of nobody: the code it is refused with, or the answer. */
+  readonly foreign?: {
+    readonly call: (app: NestAppFixture, stage: Stage, manager?: EntityManager) => Promise<unknown>;
+    readonly code?: string;
+    readonly answers?: unknown;
+  };
+  /** Why a row has no call: it is about transactions themselves and tested with them. */
+  readonly elsewhere?: string;
+}
+
+const nobody = uuidv7();
+const missing = (call: NonNullable<Row['foreign']>['call'], code: string) => ({ call, code });
+const answers = (call: NonNullable<Row['foreign']>['call'], value: unknown) => ({ call, answers: value });
+const elsewhere = (why: string): Row => ({ call: () => Promise.resolve(), elsewhere: why });
+
+export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
+  users: {
+    runInTransaction: elsewhere('the transaction tests'),
+    afterCommit: elsewhere('the transaction tests'),
+    createUser: {
+      writes: true,
+      call: ({ users }, { tenantId, member }, m) =>
+        users.createUser({ email: freshEmail(), roleIds: [member] }, tenantId, {}, m),
+      foreign: missing(
+        ({ users, seed }, { tenantId }, m) =>
+          users.createUser({ email: freshEmail(), roleIds: [seed.foreign] }, tenantId, {}, m),
+        'ROLE_SCOPE_MISMATCH',
+      ),
+    },
+    createPlatformUser: {
+      writes: true,
+      call: ({ users }, { admin }, m) =>
+        users.createPlatformUser({ email: freshEmail(), platformRoleIds: [admin] }, {}, m),
+      foreign: missing(
+        ({ users }, { member }, m) =>
+          users.createPlatformUser({ email: freshEmail(), platformRoleIds: [member] }, {}, m),
+        'ROLE_SCOPE_MISMATCH',
+      ),
+    },
+    createUsers: {
+      writes: true,
+      call: ({ users }, { tenantId }, m) =>
+        users.createUsers([{ email: freshEmail() }, { email: freshEmail() }, {}], { tenantId }, m),
+      foreign: missing(
+        ({ users }, _, m) => users.createUsers([{ email: freshEmail() }], { tenantId: nobody }, m),
+        'TENANT_NOT_FOUND',
+      ),
+    },
+    updateUser: {
+      writes: true,
+      call: ({ users }, { user }, m) => users.updateUser(user.id, { email: freshEmail(), phone: freshPhone() }, m),
+      foreign: missing(({ users }, _, m) => users.updateUser(nobody, { email: freshEmail() }, m), 'USER_NOT_FOUND'),
+    },
+    deleteUser: {
+      writes: true,
+      call: ({ users }, { user }, m) => users.deleteUser(user.id, m),
+      foreign: missing(({ users }, _, m) => users.deleteUser(nobody, m), 'USER_NOT_FOUND'),
+    },
+    verifyUser: {
+      writes: true,
+      call: ({ users }, { user }, m) => users.verifyUser(user.id, 'email', m),
+      foreign: missing(({ users }, _, m) => users.verifyUser(nobody, 'email', m), 'USER_NOT_FOUND'),
+    },
+    unverifyUser: {
+      writes: true,
+      call: async ({ users }, { user }, m) => {
+        await users.verifyUser(user.id, 'phone', m);
+        await users.unverifyUser(user.id, 'phone', m);
+      },
+      foreign: missing(({ users }, _, m) => users.unverifyUser(nobody, 'email', m), 'USER_NOT_FOUND'),
+    },
+    updateUserStatus: {
+      writes: true,
+      call: ({ users }, { user }, m) => users.updateUserStatus(user.id, false, m),
+      foreign: missing(({ users }, _, m) => users.updateUserStatus(nobody, false, m), 'USER_NOT_FOUND'),
+    },
+    updateUserMetadata: {
+      writes: true,
+      call: ({ users }, { user }, m) => users.updateUserMetadata(user.id, { a: 1 }, m),
+      foreign: missing(({ users }, _, m) => users.updateUserMetadata(nobody, { a: 1 }, m), 'USER_NOT_FOUND'),
+    },
+    getUserById: {
+      call: ({ users }, { user }, m) => users.getUserById(user.id, {}, m),
+      foreign: answers(({ users }, _, m) => users.getUserById(nobody, {}, m), null),
+    },
+    getUserByEmail: {
+      call: ({ users }, { email, tenantId }, m) => users.getUserByEmail(email, tenantId, {}, m),
+      foreign: answers(
+        ({ users }, { email, unusedTenantId }, m) => users.getUserByEmail(email, unusedTenantId, {}, m),
+        null,
+      ),
+    },
+    getUserByPhone: {
+      call: ({ users }, { phone, tenantId }, m) => users.getUserByPhone(phone, tenantId, {}, m),
+      foreign: answers(
+        ({ users }, { phone, unusedTenantId }, m) => users.getUserByPhone(phone, unusedTenantId, {}, m),
+        null,
+      ),
+    },
+    getPlatformUserByEmail: {
+      call: ({ users }, { platformEmail }, m) => users.getPlatformUserByEmail(platformEmail, {}, m),
+      foreign: answers(({ users }, { email }, m) => users.getPlatformUserByEmail(email, {}, m), null),
+    },
+    emailExists: {
+      call: ({ users }, { email }, m) => users.emailExists(email, null, m),
+      foreign: answers(({ users }, _, m) => users.emailExists(freshEmail(), null, m), false),
+    },
+    getUsers: {
+      call: ({ users }, { tenantId }, m) => users.getUsers({ tenantId }, m),
+      foreign: answers(({ users }, { unusedTenantId }, m) => users.getUsers({ tenantId: unusedTenantId }, m), []),
+    },
+    getUsersPage: {
+      call: ({ users }, { tenantId }, m) => users.getUsersPage({ tenantId }, m),
+      foreign: answers(({ users }, { unusedTenantId }, m) => users.getUsersPage({ tenantId: unusedTenantId }, m), {
+        items: [],
+        nextCursor: null,
+      }),
+    },
+    getUsersAndCount: {
+      call: ({ users }, { tenantId }, m) => users.getUsersAndCount({ tenantId }, m),
+      foreign: answers(
+        ({ users }, { unusedTenantId }, m) => users.getUsersAndCount({ tenantId: unusedTenantId }, m),
+        [[], 0],
+      ),
+    },
+    countUsers: {
+      call: ({ users }, { tenantId }, m) => users.countUsers({ tenantId }, m),
+      foreign: answers(({ users }, { unusedTenantId }, m) => users.countUsers({ tenantId: unusedTenantId }, m), 0),
+    },
+    getUsersByRole: {
+      call: ({ users }, { roleName, tenantId }, m) => users.getUsersByRole(roleName, 'portal', tenantId, m),
+      foreign: answers(
+        ({ users }, { roleName, unusedTenantId }, m) => users.getUsersByRole(roleName, 'portal', unusedTenantId, m),
+        [],
+      ),
+    },
+    getPlatformUsers: {
+      call: ({ users }, _, m) => users.getPlatformUsers({}, m),
+      foreign: answers(
+        ({ users }, { unusedTenantId }, m) => users.getPlatformUsers({ tenantId: unusedTenantId }, m),
+        [],
+      ),
+    },
+    getPlatformUsersAndCount: {
+      call: ({ users }, _, m) => users.getPlatformUsersAndCount({}, m),
+      foreign: answers(
+        ({ users }, { unusedTenantId }, m) => users.getPlatformUsersAndCount({ tenantId: unusedTenantId }, m),
+        [[], 0],
+      ),
+    },
+    getPlatformUsersByRole: {
+      call: ({ users }, _, m) => users.getPlatformUsersByRole('root', m),
+      foreign: answers(({ users }, { roleName }, m) => users.getPlatformUsersByRole(roleName, m), []),
+    },
+    getUserTenants: {
+      call: ({ users }, { user }, m) => users.getUserTenants(user.id, m),
+      foreign: answers(({ users }, _, m) => users.getUserTenants(nobody, m), []),
+    },
+    getTenantsByEmail: {
+      call: ({ users }, { email }, m) => users.getTenantsByEmail(email, m),
+      foreign: answers(({ users }, _, m) => users.getTenantsByEmail(freshEmail(), m), []),
+    },
+    getTenantsByPhone: {
+      call: ({ users }, { phone }, m) => users.getTenantsByPhone(phone, m),
+      foreign: answers(({ users }, _, m) => users.getTenantsByPhone(freshPhone(), m), []),
+    },
+    isUserInTenant: {
+      call: ({ users }, { user, tenantId }, m) => users.isUserInTenant(user.id, tenantId, m),
+      foreign: answers(
+        ({ users }, { user, unusedTenantId }, m) => users.isUserInTenant(user.id, unusedTenantId, m),
+        false,
+      ),
+    },
+    ensureUserAccess: {
+      writes: true,
+      call: ({ users }, { user, unusedTenantId }, m) => users.ensureUserAccess(user.id, unusedTenantId, m),
+      foreign: missing(({ users }, { tenantId }, m) => users.ensureUserAccess(nobody, tenantId, m), 'USER_NOT_FOUND'),
+    },
+    setUserAccessRoles: {
+      writes: true,
+      call: ({ users }, { user, tenantId, editor }, m) => users.setUserAccessRoles(user.id, tenantId, [editor], m),
+      foreign: missing(
+        ({ users, seed }, { user, tenantId }, m) => users.setUserAccessRoles(user.id, tenantId, [seed.foreign], m),
+        'ROLE_SCOPE_MISMATCH',
+      ),
+    },
+    deleteUserAccess: {
+      writes: true,
+      call: ({ users }, { user, tenantId }, m) => users.deleteUserAccess(user.id, tenantId, m),
+      foreign: answers(
+        ({ users }, { user, unusedTenantId }, m) => users.deleteUserAccess(user.id, unusedTenantId, m),
+        false,
+      ),
+    },
+  },
+  tenants: {
+    createTenant: {
+      writes: true,
+      call: ({ tenants }, { unique }, m) =>
+        tenants.createTenant({ name: 'New', slug: `new-${unique}-${uuidv4().slice(0, 8)}` }, m),
+      foreign: missing(
+        ({ tenants }, { slug }, m) => tenants.createTenant({ name: 'Taken', slug }, m),
+        'TENANT_ALREADY_EXISTS',
+      ),
+    },
+    updateTenant: {
+      writes: true,
+      call: ({ tenants }, { unusedTenantId }, m) => tenants.updateTenant(unusedTenantId, { name: 'Renamed' }, m),
+      foreign: missing(({ tenants }, _, m) => tenants.updateTenant(nobody, { name: 'x' }, m), 'TENANT_NOT_FOUND'),
+    },
+    deleteTenant: {
+      writes: true,
+      call: ({ tenants }, { unusedTenantId }, m) => tenants.deleteTenant(unusedTenantId, m),
+      foreign: missing(({ tenants }, { tenantId }, m) => tenants.deleteTenant(tenantId, m), 'TENANT_IN_USE'),
+    },
+    getTenantById: {
+      call: ({ tenants }, { tenantId }, m) => tenants.getTenantById(tenantId, m),
+      foreign: answers(({ tenants }, _, m) => tenants.getTenantById(nobody, m), null),
+    },
+    getTenantBySlug: {
+      call: ({ tenants }, { slug }, m) => tenants.getTenantBySlug(slug, m),
+      foreign: answers(({ tenants }, _, m) => tenants.getTenantBySlug('nobody', m), null),
+    },
+    getTenants: { call: ({ tenants }, _, m) => tenants.getTenants({}, m) },
+    getTenantsPage: { call: ({ tenants }, _, m) => tenants.getTenantsPage({}, m) },
+    getTenantsAndCount: { call: ({ tenants }, _, m) => tenants.getTenantsAndCount({}, m) },
+    countTenants: { call: ({ tenants }, _, m) => tenants.countTenants({}, m) },
+  },
+  roles: {
+    createRole: {
+      writes: true,
+      call: ({ roles }, { tenantId }, m) => roles.createRole({ name: uuidv4(), guard: 'portal', tenantId }, m),
+      foreign: missing(
+        ({ roles }, _, m) => roles.createRole({ name: uuidv4(), guard: 'portal', tenantId: nobody }, m),
+        'TENANT_NOT_FOUND',
+      ),
+    },
+    updateRole: {
+      writes: true,
+      call: ({ roles }, { unusedRoleId }, m) => roles.updateRole(unusedRoleId, { description: uuidv4() }, m),
+      foreign: missing(({ roles }, _, m) => roles.updateRole(nobody, { description: 'x' }, m), 'ROLE_NOT_FOUND'),
+    },
+    deleteRole: {
+      writes: true,
+      call: ({ roles }, { unusedRoleId }, m) => roles.deleteRole(unusedRoleId, m),
+      foreign: missing(({ roles }, { member }, m) => roles.deleteRole(member, m), 'ROLE_IN_USE'),
+    },
+    getRoleById: {
+      call: ({ roles }, { member }, m) => roles.getRoleById(member, {}, m),
+      foreign: answers(({ roles }, _, m) => roles.getRoleById(nobody, {}, m), null),
+    },
+    getRoleByName: {
+      call: ({ roles }, { roleName }, m) => roles.getRoleByName(roleName, 'portal', null, m),
+      foreign: answers(
+        ({ roles }, { roleName, tenantId }, m) => roles.getRoleByName(roleName, 'portal', tenantId, m),
+        null,
+      ),
+    },
+    getRoles: { call: ({ roles }, { tenantId }, m) => roles.getRoles({ tenantId }, m) },
+    getRolesPage: { call: ({ roles }, { tenantId }, m) => roles.getRolesPage({ tenantId }, m) },
+    getSystemRoles: { call: ({ roles }, _, m) => roles.getSystemRoles({}, m) },
+    setRolePermissions: {
+      writes: true,
+      call: ({ roles }, { unusedRoleId, permissionName }, m) =>
+        roles.setRolePermissions(unusedRoleId, [permissionName], m),
+      foreign: missing(
+        ({ roles }, { unusedRoleId }, m) => roles.setRolePermissions(unusedRoleId, ['nothing'], m),
+        'PERMISSION_NOT_FOUND',
+      ),
+    },
+    addRolePermissions: {
+      writes: true,
+      call: ({ roles }, { unusedRoleId, permissionName }, m) =>
+        roles.addRolePermissions(unusedRoleId, [permissionName], m),
+      foreign: missing(
+        ({ roles }, { permissionName }, m) => roles.addRolePermissions(nobody, [permissionName], m),
+        'ROLE_NOT_FOUND',
+      ),
+    },
+    removeRolePermissions: {
+      writes: true,
+      call: async ({ roles }, { unusedRoleId, permissionName }, m) => {
+        await roles.addRolePermissions(unusedRoleId, [permissionName], m);
+        await roles.removeRolePermissions(unusedRoleId, [permissionName], m);
+      },
+      foreign: missing(
+        ({ roles }, { permissionName }, m) => roles.removeRolePermissions(nobody, [permissionName], m),
+        'ROLE_NOT_FOUND',
+      ),
+    },
+  },
+  permissions: {
+    createPermission: {
+      writes: true,
+      call: ({ permissions }, _, m) => permissions.createPermission({ name: uuidv4(), guard: 'portal' }, m),
+      foreign: missing(
+        ({ permissions }, { permissionName }, m) =>
+          permissions.createPermission({ name: permissionName, guard: 'portal' }, m),
+        'PERMISSION_ALREADY_EXISTS',
+      ),
+    },
+    createPermissions: {
+      writes: true,
+      call: ({ permissions }, _, m) => permissions.createPermissions([{ name: uuidv4(), guard: 'portal' }], m),
+      foreign: missing(
+        ({ permissions }, _, m) => permissions.createPermissions([{ name: uuidv4(), guard: 'unknown' }], m),
+        'VALIDATION_FAILED',
+      ),
+    },
+    updatePermission: {
+      writes: true,
+      call: ({ permissions }, { unusedPermissionId }, m) =>
+        permissions.updatePermission(unusedPermissionId, { description: uuidv4() }, m),
+      foreign: missing(
+        ({ permissions }, _, m) => permissions.updatePermission(nobody, { description: 'x' }, m),
+        'PERMISSION_NOT_FOUND',
+      ),
+    },
+    deletePermission: {
+      writes: true,
+      call: ({ permissions }, { unusedPermissionId }, m) => permissions.deletePermission(unusedPermissionId, m),
+      foreign: missing(({ permissions }, _, m) => permissions.deletePermission(nobody, m), 'PERMISSION_NOT_FOUND'),
+    },
+    getPermissionById: {
+      call: ({ permissions }, { unusedPermissionId }, m) => permissions.getPermissionById(unusedPermissionId, m),
+      foreign: answers(({ permissions }, _, m) => permissions.getPermissionById(nobody, m), null),
+    },
+    getPermissionByName: {
+      call: ({ permissions }, { permissionName }, m) => permissions.getPermissionByName(permissionName, 'portal', m),
+      foreign: answers(
+        ({ permissions }, { permissionName }, m) => permissions.getPermissionByName(permissionName, 'admin', m),
+        null,
+      ),
+    },
+    getPermissions: { call: ({ permissions }, _, m) => permissions.getPermissions({}, m) },
+    getPermissionsPage: { call: ({ permissions }, _, m) => permissions.getPermissionsPage({}, m) },
+  },
+  access: {
+    can: {
+      call: ({ access }, { user, tenantId, permissionName }, m) => access.can(user.id, tenantId, permissionName, m),
+      foreign: answers(
+        ({ access }, { user, unusedTenantId, permissionName }, m) =>
+          access.can(user.id, unusedTenantId, permissionName, m),
+        false,
+      ),
+    },
+    canAll: {
+      call: ({ access }, { user, tenantId, permissionName }, m) =>
+        access.canAll(user.id, tenantId, [permissionName], m),
+      foreign: answers(
+        ({ access }, { tenantId, permissionName }, m) => access.canAll(nobody, tenantId, [permissionName], m),
+        false,
+      ),
+    },
+    canAny: {
+      call: ({ access }, { user, tenantId, permissionName }, m) =>
+        access.canAny(user.id, tenantId, [permissionName], m),
+      foreign: answers(
+        ({ access }, { tenantId, permissionName }, m) => access.canAny(nobody, tenantId, [permissionName], m),
+        false,
+      ),
+    },
+    canOnPlatform: {
+      call: ({ access }, { platformUser, permissionName }, m) =>
+        access.canOnPlatform(platformUser.id, permissionName, m),
+      foreign: answers(
+        ({ access }, { user, permissionName }, m) => access.canOnPlatform(user.id, permissionName, m),
+        false,
+      ),
+    },
+    getPermissions: {
+      call: ({ access }, { user, tenantId }, m) => access.getPermissions(user.id, tenantId, m),
+      foreign: answers(
+        ({ access }, { user, unusedTenantId }, m) => access.getPermissions(user.id, unusedTenantId, m),
+        [],
+      ),
+    },
+    getPlatformPermissions: {
+      call: ({ access }, { platformUser }, m) => access.getPlatformPermissions(platformUser.id, m),
+      foreign: answers(({ access }, { user }, m) => access.getPlatformPermissions(user.id, m), []),
+    },
+    getRoles: {
+      call: ({ access }, { user, tenantId }, m) => access.getRoles(user.id, tenantId, m),
+      foreign: answers(({ access }, { user, unusedTenantId }, m) => access.getRoles(user.id, unusedTenantId, m), []),
+    },
+    explain: {
+      call: ({ access }, { user, tenantId, permissionName }, m) => access.explain(user.id, tenantId, permissionName, m),
+      foreign: answers(
+        ({ access }, { user, unusedTenantId, permissionName }, m) =>
+          access.explain(user.id, unusedTenantId, permissionName, m),
+        {
+          allowed: false,
+          reason: 'NO_ACCESS',
+        },
+      ),
+    },
+    setUserAccessStatus: {
+      writes: true,
+      call: ({ access }, { user, tenantId }, m) =>
+        access.setUserAccessStatus(user.id, tenantId, AccessStatusEnum.SUSPENDED, m),
+      foreign: missing(
+        ({ access }, { user, unusedTenantId }, m) =>
+          access.setUserAccessStatus(user.id, unusedTenantId, AccessStatusEnum.SUSPENDED, m),
+        'ACCESS_NOT_FOUND',
+      ),
+    },
+    setDefaultAccess: {
+      writes: true,
+      call: async ({ access, users }, { user, unusedTenantId }, m) => {
+        await users.ensureUserAccess(user.id, unusedTenantId, m);
+        await access.setDefaultAccess(user.id, unusedTenantId, m);
+      },
+      foreign: missing(
+        ({ access }, { user, unusedTenantId }, m) => access.setDefaultAccess(user.id, unusedTenantId, m),
+        'ACCESS_NOT_FOUND',
+      ),
+    },
+    addUserAccessRoles: {
+      writes: true,
+      call: ({ access }, { user, tenantId, editor }, m) => access.addUserAccessRoles(user.id, tenantId, [editor], m),
+      foreign: missing(
+        ({ access, seed }, { user, tenantId }, m) => access.addUserAccessRoles(user.id, tenantId, [seed.foreign], m),
+        'ROLE_SCOPE_MISMATCH',
+      ),
+    },
+    removeUserAccessRoles: {
+      writes: true,
+      call: ({ access }, { user, tenantId, member }, m) => access.removeUserAccessRoles(user.id, tenantId, [member], m),
+      foreign: missing(
+        ({ access }, { tenantId, member }, m) => access.removeUserAccessRoles(nobody, tenantId, [member], m),
+        'USER_NOT_FOUND',
+      ),
+    },
+    setPlatformAccessRoles: {
+      writes: true,
+      call: ({ access }, { platformUser }, m) => access.setPlatformAccessRoles(platformUser.id, [], m),
+      foreign: missing(
+        ({ access }, { platformUser, member }, m) => access.setPlatformAccessRoles(platformUser.id, [member], m),
+        'ROLE_SCOPE_MISMATCH',
+      ),
+    },
+  },
+};

@@ -1,0 +1,136 @@
+import { isDeepStrictEqual } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { AccessService, PermissionService, RoleService, TenantService, UserService } from '../../src/index.js';
+import { type NestApp, startNestApp, useNestApp } from '../support/nest-app.js';
+import { dumpTables } from '../support/tables.js';
+import { recordStatements } from '../support/wire.js';
+import { ROWS, setStage } from './rows.js';
+
+const SERVICES = {
+  users: UserService,
+  tenants: TenantService,
+  roles: RoleService,
+  permissions: PermissionService,
+  access: AccessService,
+};
+
+const app = useNestApp();
+const calls = Object.entries(ROWS).flatMap(([service, methods]) =>
+  Object.entries(methods).map(([method, row]) => [`${service}.${method}`, row] as const),
+);
+const called = calls.filter(([, row]) => row.elsewhere === undefined);
+const writing = called.filter(([, row]) => row.writes !== undefined);
+const foreign = called.filter(([, row]) => row.foreign !== undefined);
+
+describe('the contract of public methods', () => {
+  it.each(Object.entries(SERVICES))(
+    'has a row for every method of %s, and none for what is not one',
+    (name, service) => {
+      const methods = Object.getOwnPropertyNames(service.prototype).filter((method) => method !== 'constructor');
+      expect(Object.keys(ROWS[name] ?? {}).toSorted()).toEqual(methods.toSorted());
+    },
+  );
+});
+
+describe('every public method by itself', () => {
+  it.each(called)('%s does its work and announces it', async (_name, row) => {
+    const stage = await setStage(app);
+    const before = await dumpTables(app.url);
+    const { length } = app.events;
+    await row.call(app, stage);
+    expect(isDeepStrictEqual(await dumpTables(app.url), before)).toBe(row.writes === undefined);
+    expect(app.events.length > length).toBe(row.writes === true);
+  });
+});
+
+describe('every public method with a manager', () => {
+  it.each(called)('%s uses its connection alone, and commits with it', async (_name, row) => {
+    const stage = await setStage(app);
+    const before = await dumpTables(app.url);
+    const { length } = app.events;
+    // A runner of the host's own: nothing is ambient, so that only what was passed can lead there.
+    const runner = app.dataSource.createQueryRunner();
+    await runner.startTransaction();
+    const { connections } = await recordStatements(() => row.call(app, stage, runner.manager));
+    expect(app.events).toHaveLength(length);
+    await runner.commitTransaction();
+    await runner.release();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(connections).toBe(1);
+    expect(isDeepStrictEqual(await dumpTables(app.url), before)).toBe(row.writes === undefined);
+    expect(app.events.length > length).toBe(row.writes === true);
+  });
+});
+
+describe('every public method that is rolled back with its caller', () => {
+  const undo = new Error('undo');
+
+  it.each(writing)('%s leaves the tables as they were and announces nothing', async (_name, row) => {
+    const stage = await setStage(app);
+    const before = await dumpTables(app.url);
+    const { length } = app.events;
+    const runner = app.dataSource.createQueryRunner();
+    await runner.startTransaction();
+    await row.call(app, stage, runner.manager);
+    await runner.rollbackTransaction();
+    await runner.release();
+    // The same without the manager: the call joins what is running.
+    const ambient = app.users.runInTransaction(async () => {
+      await row.call(app, stage);
+      throw undo;
+    });
+    await expect(ambient).rejects.toBe(undo);
+    const inSavepoint = app.users.runInTransaction(async (manager) => {
+      await manager.transaction(() => row.call(app, stage));
+      throw undo;
+    });
+    await expect(inSavepoint).rejects.toBe(undo);
+    expect(await dumpTables(app.url)).toEqual(before);
+    expect(app.events).toHaveLength(length);
+  });
+});
+
+describe('every public method from another tenant, or about nobody', () => {
+  it.each(foreign)('%s changes nothing, announces nothing and leaves the transaction usable', async (_name, row) => {
+    const stage = await setStage(app);
+    const before = await dumpTables(app.url);
+    const { length } = app.events;
+    const { code, answers, call } = row.foreign ?? { call: row.call };
+    const expected = code ?? { answers };
+    const attempt = async (): Promise<void> => expect(await outcomeOf(call(app, stage))).toEqual(expected);
+    await attempt();
+    await app.users.runInTransaction(async () => {
+      await attempt();
+      await app.users.getUserById(stage.user.id);
+    });
+    expect(await dumpTables(app.url)).toEqual(before);
+    expect(app.events).toHaveLength(length);
+  });
+});
+
+describe('every public method on a pool of one connection', () => {
+  let narrow: NestApp;
+  beforeAll(async () => {
+    narrow = await startNestApp(app.url, { pool: 1 });
+  });
+  afterAll(() => narrow.close());
+
+  it.each(called)('%s completes by itself and inside a transaction', async (_name, row) => {
+    const { url, seed } = app;
+    const fixture = { ...narrow, url, seed };
+    await row.call(fixture, await setStage(fixture));
+    const stage = await setStage(fixture);
+    await expect(narrow.users.runInTransaction(() => row.call(fixture, stage).then(() => 'done'))).resolves.toBe(
+      'done',
+    );
+  });
+});
+
+/** What a call answers, or the code it is refused with. */
+function outcomeOf(call: Promise<unknown>): Promise<unknown> {
+  return call.then(
+    (answers) => ({ answers }),
+    (error: { code?: string }) => error.code ?? error,
+  );
+}
