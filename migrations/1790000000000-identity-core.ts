@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { oneAtATime, undoOneAtATime } from './one-at-a-time.js';
 
 /**
  * The identity core: tenants, users with their identities, accesses, roles and permissions.
@@ -11,11 +12,16 @@ export class IdentityCore1790000000000 implements MigrationInterface {
   name = 'IdentityCore1790000000000';
 
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of UP) await runner.query(statement);
+    const isDone = `to_regclass('nest_auth_platform_access_roles_role_ix') IS NOT NULL`;
+    await oneAtATime(runner, { name: this.name, isDone }, async () => {
+      for (const statement of UP) await runner.query(statement);
+    });
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    for (const table of [...TABLES].reverse()) await runner.query(`DROP TABLE ${table}`);
+    await undoOneAtATime(runner, async () => {
+      for (const table of TABLES.toReversed()) await runner.query(`DROP TABLE ${table}`);
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 // Wiring
-export { NestAuthMigrations } from '../migrations/index.js';
+export { NestAuthMigrations, NestAuthRlsMigrations } from '../migrations/index.js';
 export { NestAuthEntities } from './nest-auth.entities.js';
 export { NestAuthModule } from './nest-auth.module.js';
 export type {
@@ -27,7 +27,22 @@ export { NestAuthUser } from './account/user.entity.js';
 export { NestAuthTenant } from './tenant/tenant.entity.js';
 
 // Vocabulary
-export { type AccessDelta, AccessStatusEnum, RoleGuardEnum } from './access/access.types.js';
+export {
+  type AccessDelta,
+  type AccessExplanation,
+  type AccessPath,
+  type AccessReason,
+  AccessStatusEnum,
+  type CreatePermissionInput,
+  type CreatePermissionsResult,
+  type CreateRoleInput,
+  type GetPermissionsOptions,
+  type GetRolesOptions,
+  RoleGuardEnum,
+  type RoleRelations,
+  type UpdatePermissionInput,
+  type UpdateRoleInput,
+} from './access/access.types.js';
 export type { UpdateIdentityInput } from './account/account.port.js';
 export {
   type CreateUserContext,
@@ -41,9 +56,16 @@ export {
   UserStatusEnum,
 } from './account/account.types.js';
 export type { HashedPassword } from './account/hashed-password.js';
-export type { CreateUserHookInput, UserHooks } from './account/user-hooks.js';
+export type { CreateUserHookInput, UserChange, UserHooks } from './account/user-hooks.js';
 export type { GetUserOptions, GetUsersOptions, UserPage, UserRelations } from './account/user-list.types.js';
-export { type CreateTenantInput, NIL_UUID, TenantModeEnum, type UpdateTenantInput } from './tenant/tenant.types.js';
+export {
+  type CreateTenantInput,
+  type GetTenantsOptions,
+  NIL_UUID,
+  type TenantFilter,
+  TenantModeEnum,
+  type UpdateTenantInput,
+} from './tenant/tenant.types.js';
 
 // Events
 export {
@@ -58,6 +80,7 @@ export {
   RoleDeletedEvent,
   RolePermissionsChangedEvent,
   RoleUpdatedEvent,
+  TenantBypassedEvent,
   TenantCreatedEvent,
   TenantDeletedEvent,
   TenantUpdatedEvent,
@@ -82,7 +105,13 @@ export {
 } from './errors/nest-auth.error.js';
 export { NestAuthExceptionFilter } from './http/nest-auth-exception.filter.js';
 
+// Isolation
+export type { RlsOptions, TenantBypass } from './isolation/isolation.types.js';
+export { TenantContext } from './isolation/tenant-context.js';
+export { type TenantTableOptions, type TenantTableSql, tenantTableSql } from './isolation/tenant-table.js';
+
 // Transactions
+export { migrate, type MigrateOptions } from './transaction/migrate.js';
 export { runOutsideTransaction } from './transaction/frame.js';
 export type { Page, PageOptions } from './transaction/keyset.js';
 export type {

@@ -8,13 +8,18 @@ import { AccessSettings } from './access/access.settings.js';
 import { PermissionService } from './access/permission.service.js';
 import { RoleService } from './access/role.service.js';
 import { BulkCreateOperations } from './account/bulk-create.operations.js';
+import { CreateUserOperations } from './account/create-user.operations.js';
 import { EntityWriteSubscriber } from './account/entity-write.subscriber.js';
+import { HookRunner } from './account/hook-runner.js';
 import { IdentityOperations } from './account/identity.operations.js';
 import { PasswordService } from './account/password.service.js';
 import { UserFinder } from './account/user-finder.js';
 import { UserOperations } from './account/user.operations.js';
 import { NestAuthError } from './errors/nest-auth.error.js';
 import { EventPublisher } from './events/event-publisher.js';
+import { assertRowSecurity } from './isolation/row-security.check.js';
+import { TenantContext } from './isolation/tenant-context.js';
+import { NestAuthEntities } from './nest-auth.entities.js';
 import type {
   NestAuthModuleAsyncOptions,
   NestAuthModuleOptions,
@@ -32,7 +37,15 @@ import { UserService } from './user.service.js';
 const OPTIONS = Symbol('NestAuthModuleOptions');
 const SETTINGS = Symbol('NestAuthSettings');
 
-const PUBLIC_SERVICES = [UserService, TenantService, RoleService, PermissionService, AccessService, PasswordService];
+const PUBLIC_SERVICES = [
+  UserService,
+  TenantService,
+  RoleService,
+  PermissionService,
+  AccessService,
+  PasswordService,
+  TenantContext,
+];
 
 /** Wires the package into a host application: `NestAuthModule.forRoot()` beside `TypeOrmModule` and `EventEmitterModule`. */
 @Module({})
@@ -87,8 +100,16 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
       {
         provide: AccessOperations,
         inject: [TransactionHost, EventPublisher, Tenancy],
-        useFactory: (host: TransactionHost, events: EventPublisher, tenancy: Tenancy) =>
-          bound(host, 'access', new AccessOperations(host, events, tenancy)),
+        useFactory: (host: TransactionHost, events: EventPublisher, tenancy: Tenancy) => {
+          const access = new AccessOperations(host, events, tenancy);
+          registerPort(host.dataSource, 'access', access);
+          return access;
+        },
+      },
+      {
+        provide: TenantContext,
+        inject: [TransactionHost, EventPublisher, Tenancy, SETTINGS],
+        useFactory: makeTenantContext,
       },
       UserService,
       TenantService,
@@ -102,27 +123,46 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
 
 const ACCOUNT: Provider[] = [
   {
+    provide: HookRunner,
+    inject: [TransactionHost, SETTINGS],
+    useFactory: (host: TransactionHost, { hooks }: NestAuthSettings) => new HookRunner(host, hooks),
+  },
+  {
+    provide: CreateUserOperations,
+    inject: [TransactionHost, EventPublisher, Tenancy, HookRunner, SETTINGS],
+    useFactory: (
+      host: TransactionHost,
+      events: EventPublisher,
+      tenancy: Tenancy,
+      hooks: HookRunner,
+      { defaultRegion }: NestAuthSettings,
+    ) => new CreateUserOperations(host, events, tenancy, hooks, defaultRegion),
+  },
+  {
     provide: UserOperations,
-    inject: [TransactionHost, EventPublisher, Tenancy, SETTINGS],
-    useFactory: (host: TransactionHost, events: EventPublisher, tenancy: Tenancy, settings: NestAuthSettings) =>
-      new UserOperations(host, events, tenancy, settings.hooks, settings.defaultRegion),
+    inject: [EventPublisher, HookRunner, SETTINGS],
+    useFactory: (events: EventPublisher, hooks: HookRunner, { defaultRegion }: NestAuthSettings) =>
+      new UserOperations(events, hooks, defaultRegion),
   },
   {
     provide: IdentityOperations,
-    inject: [TransactionHost, UserOperations, EventPublisher, PasswordService, SETTINGS],
+    inject: [TransactionHost, UserOperations, PasswordService, SETTINGS],
     useFactory: (
       host: TransactionHost,
       users: UserOperations,
-      events: EventPublisher,
       passwords: PasswordService,
       { defaultRegion }: NestAuthSettings,
-    ) => bound(host, 'account', new IdentityOperations(host, users, events, passwords, defaultRegion)),
+    ) => {
+      const identities = new IdentityOperations(host, users, passwords, defaultRegion);
+      registerPort(host.dataSource, 'account', identities);
+      return identities;
+    },
   },
   {
     provide: BulkCreateOperations,
-    inject: [TransactionHost, UserOperations, IdentityOperations],
-    useFactory: (host: TransactionHost, users: UserOperations, identities: IdentityOperations) =>
-      new BulkCreateOperations(host, users, identities),
+    inject: [TransactionHost, CreateUserOperations, IdentityOperations],
+    useFactory: (host: TransactionHost, creations: CreateUserOperations, identities: IdentityOperations) =>
+      new BulkCreateOperations(host, creations, identities),
   },
   {
     provide: UserFinder,
@@ -130,12 +170,6 @@ const ACCOUNT: Provider[] = [
     useFactory: (tenancy: Tenancy, { defaultRegion }: NestAuthSettings) => new UserFinder(tenancy, defaultRegion),
   },
 ];
-
-/** Makes the operations those that this DataSource's entities delegate to. */
-function bound<T>(host: TransactionHost, port: string, operations: T): T {
-  registerPort(host.dataSource, port, operations);
-  return operations;
-}
 
 function attachHost(dataSource: DataSource, settings: NestAuthSettings): TransactionHost {
   assertSchemaIsOurs(dataSource);
@@ -146,6 +180,22 @@ function attachHost(dataSource: DataSource, settings: NestAuthSettings): Transac
   const host = TransactionHost.attach(dataSource, { retries, onEscape, operationTimeoutMs, prepared, report });
   host.addSubscriber(new EntityWriteSubscriber());
   return host;
+}
+
+/** With row-level security, the application starts only where it holds. */
+async function makeTenantContext(
+  host: TransactionHost,
+  events: EventPublisher,
+  tenancy: Tenancy,
+  { rls }: NestAuthSettings,
+): Promise<TenantContext> {
+  if (rls === undefined) return new TenantContext(host, events, tenancy, undefined);
+  const { manager } = host.dataSource;
+  const tables = NestAuthEntities.map((entity) => host.dataSource.getMetadata(entity).tableName);
+  const { platformRole, warnings } = await assertRowSecurity(manager, tables);
+  const logger = new Logger('NestAuth');
+  for (const warning of warnings) logger.warn(warning);
+  return new TenantContext(host, events, tenancy, { platformRole, onBypass: rls.onBypass });
 }
 
 function asyncOptions({ useFactory, inject = [], useClass, useExisting }: NestAuthModuleAsyncOptions): Provider[] {

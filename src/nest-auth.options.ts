@@ -1,6 +1,7 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
 import type { PasswordSettings } from './account/password.service.js';
 import type { UserHooks } from './account/user-hooks.js';
+import type { RlsOptions } from './isolation/isolation.types.js';
 import type { TenantModeEnum } from './tenant/tenant.types.js';
 import type { EscapeMode } from './transaction/transaction.types.js';
 
@@ -29,7 +30,7 @@ export interface NestAuthModuleOptions {
     readonly guards?: readonly string[];
   };
   readonly transaction?: {
-    /** Runs of the whole callback after a deadlock, serialization failure or lost connection. @default 2 */
+    /** Further runs of the whole callback after a deadlock, serialization failure or lost connection. @default 2 */
     readonly retries?: number;
     /** What happens when a query leaves the running transaction. @default 'throw' */
     readonly onEscape?: EscapeMode;
@@ -44,6 +45,12 @@ export interface NestAuthModuleOptions {
      */
     readonly prepared?: boolean;
   };
+  /**
+   * Row-level security: PostgreSQL itself keeps the tenants apart, by `TenantContext`. Needs `NestAuthRlsMigrations`
+   * and the database roles of docs/isolation.md; the application does not start without them.
+   * @default false
+   */
+  readonly rls?: boolean | RlsOptions;
   /** Code of the host that runs inside the transaction of every creation, change and deletion of a user. */
   readonly user?: UserHooks;
 }

@@ -15,8 +15,11 @@ export function assertSchemaIsOurs(dataSource: DataSource): void {
       refuse('entities', `must include ${entity.name}: entities: [...NestAuthEntities, …]`);
     }
     const { tableName, schema, columns } = dataSource.getMetadata(entity);
-    if (!tableName.startsWith('nest_auth_') || schema !== undefined) {
-      refuse('schema', 'moves or renames the tables that our migrations make; set the search_path of the role instead');
+    if (schema !== undefined) {
+      refuse('schema', 'moves the tables that our migrations make; set the search_path of the role instead');
+    }
+    if (!tableName.startsWith('nest_auth_')) {
+      refuse('namingStrategy', `renames a table of ours to ${tableName}; keep names that are given`);
     }
     const renamed = columns.find((column) => column.givenDatabaseName !== column.databaseName);
     if (renamed !== undefined) {
@@ -26,7 +29,11 @@ export function assertSchemaIsOurs(dataSource: DataSource): void {
 }
 
 function refuse(option: string, message: string): never {
-  throw new NestAuthError('INVALID_OPTIONS', `NestAuthModule cannot use this DataSource: its option ${option} ${message}`, {
-    details: { option: `dataSource.${option}` },
-  });
+  throw new NestAuthError(
+    'INVALID_OPTIONS',
+    `NestAuthModule cannot use this DataSource: its option ${option} ${message}`,
+    {
+      details: { option: `dataSource.${option}` },
+    },
+  );
 }

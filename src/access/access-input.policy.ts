@@ -58,7 +58,7 @@ const MAX_NAME_LENGTH = 200;
 const MAX_DESCRIPTION_LENGTH = 2_000;
 const MAX_SEARCH_LENGTH = 200;
 /** As many permissions, or rows of them, as one statement takes. */
-export const MAX_PERMISSIONS_PER_CALL = 1_000;
+const MAX_PERMISSIONS_PER_CALL = 1_000;
 /** As many roles of one access as anybody was seen to need. */
 const MAX_ROLES_PER_CALL = 100;
 

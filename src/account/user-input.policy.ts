@@ -32,7 +32,7 @@ export interface PreparedUpdate {
 }
 
 /** As many as anybody was seen to need, and few enough for one statement. */
-export const MAX_ROLES_PER_CALL = 100;
+const MAX_ROLES_PER_CALL = 100;
 const MAX_IDENTITIES_PER_CALL = 20;
 const MAX_PROVIDER_LENGTH = 64;
 const MAX_PROVIDER_ID_LENGTH = 255;

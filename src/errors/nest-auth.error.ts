@@ -13,6 +13,10 @@ export const NEST_AUTH_ERRORS = {
   TENANT_ALREADY_EXISTS: { status: 409, meaning: 'A tenant with this slug exists.' },
   ROLE_ALREADY_EXISTS: { status: 409, meaning: 'A role with this name exists in the same guard and owner.' },
   PERMISSION_ALREADY_EXISTS: { status: 409, meaning: 'A permission with this name exists in the guard.' },
+  LOGIN_UNAVAILABLE: {
+    status: 409,
+    meaning: 'With row-level security: a login of the input is taken, in a tenant that the caller cannot see.',
+  },
   STALE_VERSION: { status: 409, meaning: 'The row has changed since it was read.' },
   IDENTITY_MISMATCH: {
     status: 409,
@@ -46,6 +50,9 @@ export const NEST_AUTH_ERRORS = {
   CONNECTION_LOST: { status: 503, meaning: 'The connection was lost before COMMIT; nothing was written.' },
   CONNECTION_UNAVAILABLE: { status: 503, meaning: 'No connection could be had from the pool.' },
   AMBIGUOUS_DATA_SOURCE: { status: 500, meaning: 'Several DataSources share the entity and none was named.' },
+  // Tenants in the database
+  TENANT_CONTEXT_MISMATCH: { status: 500, meaning: 'Code of one tenant ran in a transaction of another scope.' },
+  ROW_SECURITY_REFUSED: { status: 403, meaning: 'Row-level security, or a missing privilege, refused the statement.' },
   // Passwords
   HASHING_BUSY: { status: 503, meaning: 'The queue of passwords to hash is full.' },
   // Wiring and the rest

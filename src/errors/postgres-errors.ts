@@ -3,6 +3,7 @@ import { NestAuthError, type NestAuthErrorCode } from './nest-auth.error.js';
 /** The only place that reads `code` and `constraint` of a driver error. Message texts are never matched. */
 
 interface DriverError extends Error {
+  detail?: string;
   readonly code?: string;
   readonly constraint?: string;
   readonly table?: string;
@@ -35,6 +36,7 @@ const CODE_BY_CONSTRAINT: Readonly<Record<string, NestAuthErrorCode>> = {
 
 const CODE_BY_SQLSTATE: Readonly<Record<string, NestAuthErrorCode>> = {
   '25P02': 'TRANSACTION_ABORTED',
+  '42501': 'ROW_SECURITY_REFUSED',
   '40001': 'TRANSACTION_CONFLICT',
   '40P01': 'TRANSACTION_CONFLICT',
   '55P03': 'LOCK_TIMEOUT',
@@ -52,7 +54,7 @@ const CONNECTION_LOST_SYSTEM_CODES = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'
 function driverErrorOf(error: unknown): DriverError | undefined {
   if (!(error instanceof Error)) return undefined;
   const inner = (error as { driverError?: unknown }).driverError;
-  return (inner instanceof Error ? inner : error) as DriverError;
+  return inner instanceof Error ? inner : error;
 }
 
 /** These quote the whole failing row in `detail`: the hash of a password too. */
@@ -60,7 +62,7 @@ const QUOTES_ROW = new Set(['23502', '23514']);
 
 /** Takes from a failure of the driver what it tells about a user's row; before anybody can log it. */
 export function forgetRow(error: unknown): void {
-  const driver = driverErrorOf(error) as (DriverError & { detail?: string }) | undefined;
+  const driver = driverErrorOf(error);
   if (driver?.table === 'nest_auth_users' && QUOTES_ROW.has(driver.code ?? '')) delete driver.detail;
 }
 

@@ -106,7 +106,9 @@ export async function expectAtomic(
   throw new AtomicityError(`The function sends more than ${maxStatements} statements; raise maxStatements`, undefined);
 }
 
-type Outcome = { readonly resolved: true; readonly error?: undefined } | { readonly resolved: false; readonly error: unknown };
+type Outcome =
+  | { readonly resolved: true; readonly error?: undefined }
+  | { readonly resolved: false; readonly error: unknown };
 
 async function rehearse(
   host: TransactionHost,
@@ -190,5 +192,5 @@ function excerpt(sql: string): string {
 }
 
 function tablesOf(dataSource: DataSource): string[] {
-  return [...new Set(dataSource.entityMetadatas.map(({ tablePath }) => tablePath))].sort();
+  return [...new Set(dataSource.entityMetadatas.map(({ tablePath }) => tablePath))].toSorted();
 }

@@ -9,7 +9,10 @@ export function takeSnapshot(dataSource: DataSource, tables: readonly string[]):
   return runOutsideTransaction(async () => {
     const snapshot = new Map<string, { rows: number; digest: string }>();
     for (const table of tables) {
-      const name = table.split('.').map((part) => `"${part}"`).join('.');
+      const name = table
+        .split('.')
+        .map((part) => `"${part}"`)
+        .join('.');
       const [row] = await dataSource.query<{ rows: number; digest: string }[]>(
         `select count(*)::integer as rows, md5(coalesce(string_agg(t::text, E'\\n' order by t::text), '')) as digest from ${name} t`,
       );

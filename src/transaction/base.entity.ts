@@ -7,6 +7,7 @@ import { currentFrame } from './frame.js';
  * JSON of a row. As `Record<string, unknown>`, but TypeORM's own types accept it, so that a host can insert an entity
  * that refers to one of ours.
  */
+// oxlint-disable-next-line typescript/no-generated-empty-object-type -- "anything that is there" is meant
 export type StoredMetadata = Record<string, NonNullable<unknown> | null | undefined>;
 
 type EntityClass = typeof NestAuthBaseEntity;
@@ -22,7 +23,7 @@ const dataSources = new WeakMap<EntityClass, Set<DataSource>>();
  */
 export abstract class NestAuthBaseEntity extends BaseEntity {
   static override useDataSource(dataSource: DataSource | null): void {
-    super.useDataSource(dataSource as DataSource);
+    super.useDataSource(dataSource);
     if (dataSource === null) return;
     const known = dataSources.get(this) ?? new Set();
     dataSources.set(this, known.add(dataSource));
@@ -37,7 +38,7 @@ export abstract class NestAuthBaseEntity extends BaseEntity {
   }
 
   override remove(options?: Parameters<BaseEntity['remove']>[0]): Promise<this> {
-    return repositoryOf(this).remove(this as never, options as never) as Promise<never>;
+    return repositoryOf(this).remove(this as never, options) as Promise<never>;
   }
 
   override softRemove(options?: Parameters<BaseEntity['softRemove']>[0]): Promise<this> {

@@ -5,6 +5,7 @@ import { discardOnRelease } from './connection-pool.js';
 import { frameOf, runInFrame } from './frame.js';
 import { dataSourceOf, wireOf } from './registry.js';
 import { SerialLock } from './serial-lock.js';
+import { type ScopeSource, sendInScope } from './transaction-scope.js';
 import type { TransactionalManager, TransactionSettings } from './transaction.types.js';
 import type { WireTransaction } from './wire-transaction.js';
 
@@ -30,11 +31,15 @@ type TransactionCallback = (manager: EntityManager) => Promise<unknown>;
  * autocommit; a COMMIT answered with ROLLBACK must reject; a lost connection must say so; a manager must be dead once
  * its transaction is over; nested transactions on one manager must not run into each other.
  */
-export function guardRunner(runner: QueryRunner, settings: () => TransactionSettings): QueryRunner {
+export function guardRunner(
+  runner: QueryRunner,
+  settings: () => TransactionSettings,
+  scopes: ScopeSource | undefined,
+): QueryRunner {
   const wire = wireOf(runner);
   const internals = runner as unknown as RunnerInternals;
   guardConnect(internals, wire);
-  guardQuery(runner, wire);
+  guardQuery(runner, wire, settings, scopes);
   guardRelease(runner, internals, wire);
   guardStart(runner, internals, wire);
   guardCommit(runner, wire);
@@ -68,7 +73,12 @@ function guardConnect(runner: RunnerInternals, wire: WireTransaction): void {
   runner.connect = () => (connected ??= connectOnce());
 }
 
-function guardQuery(runner: QueryRunner, wire: WireTransaction): void {
+function guardQuery(
+  runner: QueryRunner,
+  wire: WireTransaction,
+  settings: () => TransactionSettings,
+  scopes: ScopeSource | undefined,
+): void {
   const query = runner.query.bind(runner) as (...args: unknown[]) => Promise<unknown>;
   runner.query = async (text: string, ...rest: unknown[]): Promise<never> => {
     const refusal = wire.refusalOf(text);
@@ -80,7 +90,9 @@ function guardQuery(runner: QueryRunner, wire: WireTransaction): void {
     }
     wire.inFlight += 1;
     try {
-      return (await query(sql, ...rest)) as never;
+      if (scopes === undefined) return (await query(sql, ...rest)) as never;
+      const send = (part: string): Promise<unknown> => (part === sql ? query(part, ...rest) : query(part));
+      return (await sendInScope(wire, scopes.current(), sql, settings().operationTimeoutMs, send)) as never;
     } catch (error) {
       if (isConnectionLoss(error)) wire.connectionLost(error);
       throw wire.lost ?? error;
@@ -173,7 +185,7 @@ function guardNested(runner: QueryRunner, wire: WireTransaction, settings: () =>
       wire.operations -= 1;
     }
   };
-  manager.transaction = guarded as EntityManager['transaction'];
+  manager.transaction = guarded;
 }
 
 /** Rolls everything back, from however deep in nested transactions, and whatever the host's subscribers think of it. */

@@ -57,9 +57,9 @@ export function readPage(options: PageOptions, { defaultLimit, maxLimit }: PageL
 }
 
 /** What one value of a cursor must be. */
-export type CursorType = 'uuid' | 'text' | 'integer' | 'timestamp';
-export type CursorShape = Readonly<Record<string, CursorType>>;
-export type CursorValues<Shape extends CursorShape> = {
+type CursorType = 'uuid' | 'text' | 'integer' | 'timestamp';
+type CursorShape = Readonly<Record<string, CursorType>>;
+type CursorValues<Shape extends CursorShape> = {
   readonly [Key in keyof Shape]: Shape[Key] extends 'integer' ? number : string;
 };
 
@@ -80,11 +80,7 @@ export function encodeCursor(kind: string, values: Readonly<Record<string, strin
 }
 
 /** The values of a cursor; refuses one that is malformed, or was made by a list of another kind. */
-export function decodeCursor<const Shape extends CursorShape>(
-  kind: string,
-  text: string,
-  shape: Shape,
-): CursorValues<Shape> {
+function decodeCursor<const Shape extends CursorShape>(kind: string, text: string, shape: Shape): CursorValues<Shape> {
   const [made, ...values] = parse(text);
   const names = Object.keys(shape);
   const fits = names.every((name, index) => isOfType(values[index], shape[name]));

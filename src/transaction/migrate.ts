@@ -29,8 +29,9 @@ export async function migrate(dataSource: DataSource, { waitMs = 600_000 }: Migr
       await manager.query('SET LOCAL idle_in_transaction_session_timeout = 0');
       const deadline = Date.now() + waitMs;
       // Asked again and again, not waited for: a statement that waits would hold up CREATE INDEX CONCURRENTLY.
-      const ask = 'SELECT pg_try_advisory_xact_lock($1, $2) AS mine';
-      while (!((await manager.query(ask, [...RUN_LOCK])) as { mine: boolean }[])[0]?.mine) {
+      // And without parameters, which would leave a portal open, and with it a snapshot that holds it up just as much.
+      const ask = `SELECT pg_try_advisory_xact_lock(${RUN_LOCK.join(', ')}) AS mine`;
+      while (!(await manager.query<{ mine: boolean }[]>(ask))[0]?.mine) {
         if (Date.now() >= deadline) throw stillMigrating(waitMs);
         await sleep(POLL_MS);
       }

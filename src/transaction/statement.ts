@@ -39,7 +39,7 @@ export async function execute<Row>(
   const runner = manager.queryRunner ?? hostOf(manager).openRunner();
   const isAlone = !wireOf(runner).isOpen;
   try {
-    const { records = [] } = await runner.query(sql.text, values as unknown[], true);
+    const { records } = await runner.query(sql.text, values as unknown[], true);
     if (sql.changes?.(records as Row[]) === true) wireOf(runner).changes += 1;
     return records as Row[];
   } catch (error) {

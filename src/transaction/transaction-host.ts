@@ -6,7 +6,9 @@ import { guardPools, wouldWaitForEver } from './connection-pool.js';
 import { currentFrame, type Frame, frameOf, runAfterCommit, runInFrame, runOutsideTransaction } from './frame.js';
 import { guardRunner, retire, rollBackWhole } from './guarded-runner.js';
 import { captureHostStack } from './host-stack.js';
+import { readFromPrimary } from './primary-reads.js';
 import { dataSourceOf, findHost, registerHost, wireOf } from './registry.js';
+import type { ScopeSource } from './transaction-scope.js';
 import { assertJoinable, beginStatement, validateOptions } from './transaction-options.js';
 import type {
   IsolationLevel,
@@ -46,6 +48,7 @@ const MAX_BACKOFF_MS = 1_000;
 export class TransactionHost {
   #settings: TransactionSettings;
   #rehearsal: Rehearsal | undefined;
+  #scopes: ScopeSource | undefined;
   readonly #createQueryRunner: DataSource['createQueryRunner'];
   readonly #subscribers: EntitySubscriberInterface[] = [wireSubscriber(this)];
 
@@ -66,6 +69,7 @@ export class TransactionHost {
       this.#checkEscape();
       return this.openRunner(mode);
     };
+    readFromPrimary(dataSource);
     this.#guardHostManager(dataSource.manager);
     registerHost(dataSource, this);
   }
@@ -73,6 +77,16 @@ export class TransactionHost {
   /** Adds a subscriber that stays: the DataSource forgets its own whenever it is initialized. */
   addSubscriber(subscriber: EntitySubscriberInterface): void {
     this.#subscribers.push(subscriber);
+  }
+
+  /** From now on every transaction runs in the scope of the code that opens it, and our own calls need one. */
+  useScopes(scopes: ScopeSource): void {
+    this.#scopes = scopes;
+  }
+
+  /** Whether a row that is in the way may be one that the running code cannot see. */
+  get hidesRows(): boolean {
+    return this.#scopes !== undefined;
   }
 
   /**
@@ -91,7 +105,7 @@ export class TransactionHost {
       if (!this.dataSource.subscribers.includes(subscriber)) this.dataSource.subscribers.push(subscriber);
     }
     guardPools(this.dataSource, () => this.#settings.prepared);
-    const runner = guardRunner(this.#createQueryRunner(mode), () => this.#settings);
+    const runner = guardRunner(this.#createQueryRunner(mode), () => this.#settings, this.#scopes);
     this.#rehearsal?.onRunner(runner);
     return runner;
   }
@@ -112,6 +126,7 @@ export class TransactionHost {
    */
   async operate<T>(manager: EntityManager | undefined, fn: (manager: EntityManager) => Promise<T>): Promise<T> {
     const frame = this.#frameFor(manager);
+    if (this.#scopes !== undefined) assertScoped(this.#scopes, frame);
     if (frame !== undefined) return this.#operateIn(frame, fn);
     if (manager?.queryRunner !== undefined) return fn(manager);
     return runOutsideTransaction(() => fn(this.dataSource.manager));
@@ -120,6 +135,7 @@ export class TransactionHost {
   /** As {@link operate}, in a transaction of its own where none is running; that one is retried as a whole. */
   async atomic<T>(manager: EntityManager | undefined, fn: Callback<T>): Promise<T> {
     const frame = this.#frameFor(manager);
+    if (this.#scopes !== undefined) assertScoped(this.#scopes, frame);
     if (frame !== undefined) return this.#operateIn(frame, fn as (manager: EntityManager) => Promise<T>);
     const runner = manager?.queryRunner;
     if (runner !== undefined) return runner.manager.transaction((inner) => fn(inner as TransactionalManager));
@@ -323,7 +339,11 @@ export class TransactionHost {
       return result;
     } catch (error) {
       // The server's timer is the same and may be the first to say so, of a statement as old as the transaction.
-      if (timeoutMs !== undefined && sqlStateOf(error) === QUERY_CANCELED && performance.now() - started >= timeoutMs - 1) {
+      if (
+        timeoutMs !== undefined &&
+        sqlStateOf(error) === QUERY_CANCELED &&
+        performance.now() - started >= timeoutMs - 1
+      ) {
         wire.close(() => tookTooLong(timeoutMs));
       }
       throw error;
@@ -405,13 +425,13 @@ export class TransactionHost {
 function wireSubscriber(host: TransactionHost): EntitySubscriberInterface {
   return {
     beforeQuery({ queryRunner, query }) {
-      const wire = wireOf(queryRunner as QueryRunner);
+      const wire = wireOf(queryRunner);
       const refusal = wire.refusalOf(query);
       if (refusal !== undefined) throw refusal;
       wire.statementSent(query);
     },
     afterQuery({ queryRunner, query, success, rawResults, error }) {
-      const wire = wireOf(queryRunner as QueryRunner);
+      const wire = wireOf(queryRunner);
       if (!success) {
         forgetRow(error);
         return wire.statementFailed(query, error);
@@ -432,6 +452,15 @@ function usable(frame: Frame): Frame {
   const refusal = frame.wire.refusalOf('');
   if (refusal !== undefined) throw refusal;
   return frame;
+}
+
+/** Without a tenant every table of tenants reads as empty: a call that forgot it must not take that for an answer. */
+function assertScoped(scopes: ScopeSource, frame: Frame | undefined): void {
+  if (frame === undefined ? scopes.current() !== undefined : frame.wire.scope !== undefined) return;
+  throw new NestAuthError(
+    'TENANT_REQUIRED',
+    'Row-level security is on: call this inside TenantContext.run(tenantId, fn), or inside withoutTenant(reason, fn)',
+  );
 }
 
 function stillBusy(): NestAuthError {

@@ -4,6 +4,7 @@ import { NestAuthError } from '../errors/nest-auth.error.js';
 import { isConnectionLoss, isRetryable, sqlStateOf } from '../errors/postgres-errors.js';
 import type { Origin } from './entity-origin.js';
 import type { Frame } from './frame.js';
+import type { TransactionScope } from './transaction-scope.js';
 import { nameAfter, tagOf, textsOf, transactionCommandOf } from './transaction-command.js';
 
 export type AfterCommitCallback = () => unknown;
@@ -60,6 +61,8 @@ export class WireTransaction {
   skipNextRollback = false;
   /** The outermost frame, for callers that pass the manager from another async context. */
   rootFrame: Frame | undefined;
+  /** What the transaction runs as, where that is of concern. */
+  scope: TransactionScope | undefined;
   /** What entities of this transaction remember of it. */
   origin: Origin | undefined;
   #closing: Refusal | undefined;

@@ -5,6 +5,7 @@ export const ROOMS = [
   'events',
   'audit',
   'tenant',
+  'isolation',
   'account',
   'access',
   'session',
@@ -15,4 +16,4 @@ export const ROOMS = [
 ];
 
 /** Adapters for whoever comes from outside. They may import every room, and nothing imports them but the front door. */
-export const RIM = ['http', 'graphql', 'admin', 'testing'];
+export const RIM = ['http', 'graphql', 'admin', 'testing', 'cli'];

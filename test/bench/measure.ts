@@ -14,7 +14,7 @@ export interface Plan {
 }
 
 /** What one subject did in one round. */
-export interface Round {
+interface Round {
   readonly opsPerSecond: number;
   /** CPU of this process per operation, in microseconds. */
   readonly clientUs: number;

@@ -19,7 +19,7 @@ import { POOL_SIZE } from './environment.js';
 import type { PortalUser } from './floor.js';
 
 @Entity({ name: 'app_users' })
-export class AppUser {
+class AppUser {
   @PrimaryColumn('uuid')
   id!: string;
 

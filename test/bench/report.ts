@@ -9,7 +9,7 @@ export interface Report {
   readonly goals: readonly Goal[];
 }
 
-export const FORMATS = ['text', 'markdown', 'json'] as const;
+const FORMATS = ['text', 'markdown', 'json'] as const;
 export type Format = (typeof FORMATS)[number];
 
 interface Table {

@@ -15,7 +15,7 @@ const ROLES = 3;
 const PERMISSIONS_PER_ROLE = 20;
 
 /** Of those that have all roles; they are spread over all users. */
-export const USERS_WITH_ALL_ROLES = 1_000;
+const USERS_WITH_ALL_ROLES = 1_000;
 
 export function makeWorld(): World {
   return {

@@ -69,7 +69,7 @@ export interface FixtureOptions {
 }
 
 /** What reached the logger instead of a caller. */
-export interface Report {
+interface Report {
   readonly message: string;
   readonly error: unknown;
 }

@@ -2,7 +2,13 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import { EventEmitterModule } from '@nestjs/event-emitter';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { NestAuthEntities, NestAuthExceptionFilter, NestAuthMigrations, NestAuthModule } from 'nest-auth-identity';
+import {
+  NestAuthEntities,
+  NestAuthExceptionFilter,
+  NestAuthMigrations,
+  NestAuthModule,
+  type NestAuthModuleOptions,
+} from 'nest-auth-identity';
 import { AppUsers1800000000000 } from '../migrations/1800000000000-app-users.js';
 import { AppUser } from './app-user.entity.js';
 import { ActivityFeed, Outbox } from './outbox.js';
@@ -18,7 +24,7 @@ import { PortalUserService } from './portal-user.service.js';
 /** The whole application: its database, the package, and what it builds on it. */
 @Module({})
 export class PortalModule {
-  static connectedTo(url: string): DynamicModule {
+  static connectedTo(url: string, auth: NestAuthModuleOptions = {}): DynamicModule {
     return {
       module: PortalModule,
       imports: [
@@ -33,7 +39,7 @@ export class PortalModule {
           retryAttempts: 0,
         }),
         TypeOrmModule.forFeature([AppUser]),
-        NestAuthModule.forRoot(),
+        NestAuthModule.forRoot(auth),
       ],
       controllers: [PortalController, AdminController, UserController, MailController, HealthController],
       providers: [PortalUserService, Outbox, ActivityFeed, { provide: APP_FILTER, useClass: NestAuthExceptionFilter }],

@@ -56,7 +56,7 @@ const ENTITIES = [
   NestAuthUserAccessRole,
 ];
 
-export async function openAccess(url: string, mode = TenantModeEnum.SHARED): Promise<Access> {
+async function openAccess(url: string, mode = TenantModeEnum.SHARED): Promise<Access> {
   const statements: string[] = [];
   const silent = (): void => undefined;
   const logQuery = (query: string): void => void statements.push(query);

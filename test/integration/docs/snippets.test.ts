@@ -36,7 +36,7 @@ const run = snippets.filter(({ words }) => words.includes('run'));
 const nameOf = ({ page, line }: Snippet): string => `${page}:${line}`;
 
 /** One at a time: with two DataSources alive an active-record call could not know which is meant. */
-let open: { readonly mode: TenantModeEnum; readonly stage: Stage } | undefined;
+let open: { readonly mode: TenantModeEnum; readonly walled: boolean; readonly stage: Stage } | undefined;
 let directory = '';
 
 beforeAll(() => {
@@ -99,10 +99,11 @@ function codeOf(error: unknown): unknown {
 
 async function stageFor(words: readonly string[]): Promise<Stage> {
   const mode = Object.values(TenantModeEnum).find((each) => words.includes(each)) ?? TenantModeEnum.SHARED;
-  if (open?.mode === mode) return open.stage;
+  const walled = words.includes('rls');
+  if (open?.mode === mode && open.walled === walled) return open.stage;
   await open?.stage.close();
   open = undefined;
-  open = { mode, stage: await openStage(mode) };
+  open = { mode, walled, stage: await openStage(mode, walled) };
   return open.stage;
 }
 

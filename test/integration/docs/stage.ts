@@ -1,13 +1,15 @@
 import { EventEmitter2 } from '@nestjs/event-emitter';
-import { TenantModeEnum } from '../../../src/index.js';
+import { TenantContext, TenantModeEnum } from '../../../src/index.js';
 import { createTestDatabase, withClient } from '../../support/database.js';
 import { AppUser, type NestApp, startNestApp } from '../../support/nest-app.js';
+import { startRlsApp } from '../../support/rls-app.js';
+import { createRlsDatabase } from '../../support/rls-database.js';
 
 /** Types of the names that a snippet may use without declaring them. Text, so that no other file sees them. */
 export const NAMES = `
 import type { EventEmitter2 } from '@nestjs/event-emitter';
 import type {
-  AccessService, NestAuthUser, PasswordService, PermissionService, RoleService, TenantService, UserService,
+  AccessService, NestAuthUser, PasswordService, PermissionService, RoleService, TenantContext, TenantService, UserService,
 } from 'nest-auth-identity';
 import type { DataSource, EntityManager, Repository } from 'typeorm';
 import { AppUser as AppUserEntity } from '../../../support/nest-app.js';
@@ -19,6 +21,7 @@ declare global {
   var permissions: PermissionService;
   var access: AccessService;
   var passwords: PasswordService;
+  var tenantContext: TenantContext;
   var dataSource: DataSource;
   var eventEmitter: EventEmitter2;
   var AppUser: typeof AppUserEntity;
@@ -42,20 +45,42 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-export async function openStage(mode: TenantModeEnum): Promise<Stage> {
-  const database = await createTestDatabase();
-  const app = await startNestApp(database.url, { auth: { tenant: { mode } } });
-  const known = await populate(app, mode);
+/** An application, and how work for no tenant is done in it. */
+interface Ground {
+  readonly url: string;
+  readonly app: NestApp;
+  readonly asPlatform: <T>(fn: () => Promise<T>) => Promise<T>;
+  drop(): Promise<void>;
+}
+
+async function openGround(mode: TenantModeEnum): Promise<Ground> {
+  const { url, drop } = await createTestDatabase();
+  return { url, app: await startNestApp(url, { auth: { tenant: { mode } } }), asPlatform: (fn) => fn(), drop };
+}
+
+/** With row-level security; in SHARED tenancy only, which is what the pages show. */
+async function openWalledGround(): Promise<Ground> {
+  const database = await createRlsDatabase();
+  const app = await startRlsApp(database);
+  const asPlatform = <T>(fn: () => Promise<T>): Promise<T> => app.tenant.withoutTenant('set the stage', fn);
+  return { url: database.url, app, asPlatform, drop: () => database.drop() };
+}
+
+export async function openStage(mode: TenantModeEnum, walled = false): Promise<Stage> {
+  const database = walled ? await openWalledGround() : await openGround(mode);
+  const { app } = database;
+  const known = await database.asPlatform(() => populate(app, mode));
   return {
     set: async () => {
       app.context.get(EventEmitter2).removeAllListeners();
       await withClient(database.url, (client) => client.query('truncate nest_auth_users cascade'));
       const tenant = mode === TenantModeEnum.ISOLATED ? known.tenantId : undefined;
-      const { id } = await app.users.createUser({ email: 'existing@example.com' }, tenant);
+      const { id } = await database.asPlatform(() => app.users.createUser({ email: 'existing@example.com' }, tenant));
       await app.manager.insert(AppUser, { authUserId: id, displayName: 'Existing' });
       Object.assign(globalThis, {
         ...known,
         ...servicesOf(app),
+        tenantContext: app.context.get(TenantContext),
         eventEmitter: app.context.get(EventEmitter2),
         AppUser,
         appUsers: app.dataSource.getRepository(AppUser),

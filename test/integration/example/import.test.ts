@@ -15,6 +15,7 @@ import {
 import { countRows, happenedIn, holds, readInvariants } from '../../../examples/portal/demo/invariants.js';
 import { createSetting } from '../../../examples/portal/demo/setting.js';
 import { peopleCsv } from '../../../examples/portal/people.generate.js';
+import { PREPARED } from '../../support/connection-mode.js';
 import { useDatabase, withClient } from '../../support/database.js';
 
 const CSV = 'examples/portal/people.csv';
@@ -26,7 +27,9 @@ let people: PersonRow[];
 let imported: ImportResult;
 
 beforeAll(async () => {
-  app = await Test.createTestingModule({ imports: [PortalModule.connectedTo(database.url)] }).compile();
+  app = await Test.createTestingModule({
+    imports: [PortalModule.connectedTo(database.url, { statements: { prepared: PREPARED } })],
+  }).compile();
   await app.init();
   people = readPeople(CSV).slice(0, ROWS);
   imported = await importPeople(app.get(PortalUserService), await createSetting(app), people);

@@ -10,6 +10,7 @@ import { PortalModule } from '../../../examples/portal/app/portal.module.js';
 import { PortalUserService } from '../../../examples/portal/app/portal-user.service.js';
 import { happenedIn, holds, readInvariants } from '../../../examples/portal/demo/invariants.js';
 import { createSetting, type Setting } from '../../../examples/portal/demo/setting.js';
+import { PREPARED } from '../../support/connection-mode.js';
 import { useDatabase, withClient } from '../../support/database.js';
 
 const database = useDatabase();
@@ -18,7 +19,9 @@ let setting: Setting;
 let serial = 0;
 
 beforeAll(async () => {
-  const module = await Test.createTestingModule({ imports: [PortalModule.connectedTo(database.url)] }).compile();
+  const module = await Test.createTestingModule({
+    imports: [PortalModule.connectedTo(database.url, { statements: { prepared: PREPARED } })],
+  }).compile();
   app = module.createNestApplication({ logger: false });
   await app.listen(0, '127.0.0.1');
   setting = await createSetting(app);

@@ -1,0 +1,50 @@
+import type { EntityMetadata } from 'typeorm';
+
+/** Which rows of a table belong to a tenant (`$1`) and to no other (`$2` is the tenant that attacks). */
+export interface OwnershipRule {
+  /** Condition on the table's alias `t`. */
+  readonly where: string;
+  /** Rows that everybody may read, and only the platform may change. */
+  readonly readable?: true;
+}
+
+const ONLY_OF = (user: string): string =>
+  `exists (select 1 from nest_auth_user_accesses a where a.user_id = ${user} and a.tenant_id = $1)
+    and not exists (select 1 from nest_auth_user_accesses a where a.user_id = ${user} and a.tenant_id = $2)`;
+
+/** Tables of the package that have no plain tenant column. The casts give a parameter that is not needed a type. */
+const RULES: Readonly<Record<string, OwnershipRule>> = {
+  nest_auth_tenants: { where: 't.id = $1 and t.id <> $2' },
+  nest_auth_users: { where: ONLY_OF('t.id') },
+  nest_auth_identities: { where: ONLY_OF('t.user_id') },
+  nest_auth_role_permissions: {
+    where: 'exists (select 1 from nest_auth_roles r where r.id = t.role_id and r.tenant_id = $1 and r.tenant_id <> $2)',
+  },
+  nest_auth_permissions: { where: '$1::uuid is distinct from $2::uuid', readable: true },
+  nest_auth_platform_accesses: { where: '$1::uuid is distinct from $2::uuid' },
+  nest_auth_platform_access_roles: { where: '$1::uuid is distinct from $2::uuid' },
+};
+
+/** The rule of an entity; undefined when it has neither a tenant column nor a key to a user: nothing says whose a row is. */
+export function ruleOf(metadata: EntityMetadata, tenantColumn: string): OwnershipRule | undefined {
+  const known = RULES[metadata.tableName];
+  if (known !== undefined) return known;
+  if (!metadata.columns.some(({ databaseName }) => databaseName === tenantColumn)) return ruleByUser(metadata);
+  const column = `t.${quote(tenantColumn)}`;
+  return { where: `${column} = $1 and ${column} is distinct from $2::uuid` };
+}
+
+function ruleByUser({ foreignKeys }: EntityMetadata): OwnershipRule | undefined {
+  const key = foreignKeys.find(({ referencedEntityMetadata: { tableName } }) => tableName === 'nest_auth_users');
+  const column = key?.columnNames[0];
+  return column === undefined ? undefined : { where: ONLY_OF(`t.${quote(column)}`) };
+}
+
+export function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** The table's name for SQL, with its schema if it has one. */
+export function tableOf({ tablePath }: EntityMetadata): string {
+  return tablePath.split('.').map(quote).join('.');
+}
