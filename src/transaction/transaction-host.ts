@@ -1,41 +1,24 @@
 import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
-import { CommitOutcomeUnknownError, NestAuthError } from '../errors/nest-auth.error.js';
-import { forgetRow, isRetryable, sqlStateOf } from '../errors/postgres-errors.js';
-import { resolveCommitOutcome } from './commit-outcome.js';
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import { isRetryable } from '../errors/postgres-errors.js';
 import { guardPools, wouldWaitForEver } from './connection-pool.js';
+import { checkEscape, guardHostManager } from './escape.js';
 import { currentFrame, type Frame, frameOf, runAfterCommit, runInFrame, runOutsideTransaction } from './frame.js';
-import { guardRunner, retire, rollBackWhole } from './guarded-runner.js';
-import { captureHostStack } from './host-stack.js';
+import { guardRunner } from './guarded-runner.js';
+import { type Opening, openTransaction, type TransactionCallback } from './open-transaction.js';
 import { readFromPrimary } from './primary-reads.js';
 import { dataSourceOf, findHost, registerHost, wireOf } from './registry.js';
 import type { ScopeSource } from './transaction-scope.js';
-import { assertJoinable, beginStatement, validateOptions } from './transaction-options.js';
-import type {
-  IsolationLevel,
-  RunInTransactionOptions,
-  TransactionalManager,
-  TransactionSettings,
-} from './transaction.types.js';
-import type { AfterCommitCallback, WireTransaction } from './wire-transaction.js';
-
-type Callback<T> = (manager: TransactionalManager) => Promise<T>;
-
-/** Who opened a transaction, and under which rules. */
-interface Opening {
-  readonly owned: boolean;
-  readonly options: RunInTransactionOptions;
-  /** Isolation that TypeORM itself is to set and to check, in a statement of its own. */
-  readonly isolation?: IsolationLevel | undefined;
-}
+import { assertJoinable, validateOptions } from './transaction-options.js';
+import type { RunInTransactionOptions, TransactionalManager, TransactionSettings } from './transaction.types.js';
+import { wireSubscriber } from './wire-subscriber.js';
+import type { AfterCommitCallback } from './wire-transaction.js';
 
 /** What `nest-auth-identity/testing` watches while it makes statements fail. */
 export interface Rehearsal {
   onRunner(runner: QueryRunner): void;
   onAfterCommit(): void;
 }
-
-/** SQLSTATE of a statement that `statement_timeout`, or somebody, has stopped. */
-const QUERY_CANCELED = '57014';
 
 /** Longest pause before a retry, in milliseconds; the pauses grow from 20 ms and are drawn at random below that. */
 const MAX_BACKOFF_MS = 1_000;
@@ -65,12 +48,13 @@ export class TransactionHost {
   ) {
     this.#settings = settings;
     this.#createQueryRunner = dataSource.createQueryRunner.bind(dataSource);
+    const leaves = (): boolean => checkEscape(dataSource, this.#settings);
     dataSource.createQueryRunner = (mode) => {
-      this.#checkEscape();
+      leaves();
       return this.openRunner(mode);
     };
     readFromPrimary(dataSource);
-    this.#guardHostManager(dataSource.manager);
+    guardHostManager(this, dataSource.manager, leaves);
     registerHost(dataSource, this);
   }
 
@@ -133,7 +117,7 @@ export class TransactionHost {
   }
 
   /** As {@link operate}, in a transaction of its own where none is running; that one is retried as a whole. */
-  async atomic<T>(manager: EntityManager | undefined, fn: Callback<T>): Promise<T> {
+  async atomic<T>(manager: EntityManager | undefined, fn: TransactionCallback<T>): Promise<T> {
     const frame = this.#frameFor(manager);
     if (this.#scopes !== undefined) assertScoped(this.#scopes, frame);
     if (frame !== undefined) return this.#operateIn(frame, fn as (manager: EntityManager) => Promise<T>);
@@ -155,7 +139,7 @@ export class TransactionHost {
    * Runs a host's callback in a transaction: joins the running one, or opens one and retries it.
    * See `UserService.runInTransaction` for the contract.
    */
-  async run<T>(fn: Callback<T>, options: RunInTransactionOptions = {}): Promise<T> {
+  async run<T>(fn: TransactionCallback<T>, options: RunInTransactionOptions = {}): Promise<T> {
     validateOptions(options);
     const outer = currentFrame((candidate) => candidate.dataSource === this.dataSource);
     if (outer === undefined) return this.#retrying(fn, this.#openingFor(options));
@@ -183,9 +167,9 @@ export class TransactionHost {
       runAfterCommit(() => {
         try {
           // Any thenable: it may come from another realm or library.
-          Promise.resolve(callback()).catch((error: unknown) => this.#reportAfterCommit(error));
+          Promise.resolve(callback()).catch((error: unknown) => this.reportAfterCommit(error));
         } catch (error) {
-          this.#reportAfterCommit(error);
+          this.reportAfterCommit(error);
         }
       });
     }
@@ -196,7 +180,8 @@ export class TransactionHost {
     if (manager.queryRunner !== undefined) wireOf(manager.queryRunner).markRollbackOnly(error);
   }
 
-  #reportAfterCommit(error: unknown): void {
+  /** Tells of a failure that comes too late to undo anything. */
+  reportAfterCommit(error: unknown): void {
     try {
       this.#settings.report('A listener or callback failed after COMMIT; the committed work stands', error);
     } catch {
@@ -241,7 +226,7 @@ export class TransactionHost {
   }
 
   /** A joined callback that fails dooms the whole: the outer one may swallow the error, but not commit the half. */
-  async #join<T>(frame: Frame, fn: Callback<T>): Promise<T> {
+  async #join<T>(frame: Frame, fn: TransactionCallback<T>): Promise<T> {
     return this.#serially(frame, async () => {
       try {
         return await fn(frame.manager);
@@ -252,13 +237,13 @@ export class TransactionHost {
     });
   }
 
-  async #savepoint<T>(frame: Frame, fn: Callback<T>): Promise<T> {
+  async #savepoint<T>(frame: Frame, fn: TransactionCallback<T>): Promise<T> {
     frame.wire.joined = true;
     // The runner's own nested transaction takes the frame's lock and runs the callback in a child frame.
     return frame.manager.transaction(() => fn(frame.manager));
   }
 
-  async #independent<T>(fn: Callback<T>, options: RunInTransactionOptions): Promise<T> {
+  async #independent<T>(fn: TransactionCallback<T>, options: RunInTransactionOptions): Promise<T> {
     if (wouldWaitForEver(this.dataSource)) {
       throw new NestAuthError(
         'CONNECTION_UNAVAILABLE',
@@ -288,163 +273,17 @@ export class TransactionHost {
     }
   }
 
-  async #retrying<T>(fn: Callback<T>, opening: Opening): Promise<T> {
+  async #retrying<T>(fn: TransactionCallback<T>, opening: Opening): Promise<T> {
     const retries = this.#rehearsal === undefined ? (opening.options.retries ?? this.#settings.retries) : 0;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return await this.#open(fn, opening);
+        return await openTransaction(this, fn, opening);
       } catch (error) {
         if (attempt >= retries || !isRetryable(error)) throw error;
         await pause(Math.random() * Math.min(MAX_BACKOFF_MS, 20 * 2 ** attempt));
       }
     }
   }
-
-  /** One attempt: a fresh connection, the callback, COMMIT, and the connection given back whatever happened. */
-  async #open<T>(fn: Callback<T>, { owned, options, isolation }: Opening): Promise<T> {
-    const runner = this.openRunner();
-    const manager = runner.manager as TransactionalManager;
-    const wire = wireOf(runner);
-    wire.owned = true;
-    wire.joined = owned;
-    wire.beginSql = beginStatement(options);
-    try {
-      await runner.startTransaction(isolation);
-      const result = await this.#settle(wire, options.timeoutMs, () =>
-        runInFrame(this.dataSource, manager, wire, () => fn(manager)),
-      );
-      await wire.runEnding(() => this.#commit(runner, wire));
-      return result;
-    } catch (error) {
-      throw await wire.runEnding(() => this.#failed(runner, wire, error));
-    } finally {
-      retire(manager, wire);
-      await runner.release();
-      this.flush(wire.takeCommitted());
-    }
-  }
-
-  /** Runs the callback to its end or to its time limit, and makes sure that nothing of it is still running. */
-  async #settle<T>(wire: WireTransaction, timeoutMs: number | undefined, fn: () => Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const started = performance.now();
-    try {
-      const work = fn();
-      const result = await (timeoutMs === undefined
-        ? work
-        : Promise.race([work, expiry(wire, timeoutMs, (handle) => (timer = handle))]));
-      // A statement started and not awaited reaches the driver only in a later turn of the event loop.
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      if (wire.inFlight > 0 || wire.operations > 0) throw stillBusy();
-      return result;
-    } catch (error) {
-      // The server's timer is the same and may be the first to say so, of a statement as old as the transaction.
-      if (
-        timeoutMs !== undefined &&
-        sqlStateOf(error) === QUERY_CANCELED &&
-        performance.now() - started >= timeoutMs - 1
-      ) {
-        wire.close(() => tookTooLong(timeoutMs));
-      }
-      throw error;
-    } finally {
-      clearTimeout(timer);
-      wire.close(
-        () =>
-          new NestAuthError(
-            'TRANSACTION_ENDED',
-            'A statement was sent after the transaction callback had settled; await every call before returning',
-          ),
-      );
-    }
-  }
-
-  async #commit(runner: QueryRunner, wire: WireTransaction): Promise<void> {
-    try {
-      await runner.commitTransaction();
-    } catch (error) {
-      // A subscriber of the host that throws after COMMIT does not undo it.
-      if (wire.outcome !== 'committed') throw error;
-      this.#reportAfterCommit(error);
-    }
-    // TypeORM took the COMMIT for the end of a nested transaction that the callback had left open.
-    if (wire.isOpen) throw stillBusy();
-  }
-
-  /** Rolls back what is still open and says why the transaction failed, in the order of what explains most. */
-  async #failed(runner: QueryRunner, wire: WireTransaction, error: unknown): Promise<unknown> {
-    if (wire.isOpen) await rollBackWhole(runner, wire);
-    if (wire.outcome === 'unknown') {
-      const id = wire.transactionId;
-      return new CommitOutcomeUnknownError(() => resolveCommitOutcome(this, id), error);
-    }
-    if (wire.closing?.code === 'TRANSACTION_TIMEOUT') return wire.closing;
-    return wire.lost ?? error;
-  }
-
-  /** A query is about to take a second connection: find out whether it leaves the running transaction. */
-  #checkEscape(): boolean {
-    const { onEscape } = this.#settings;
-    if (onEscape === 'off') return false;
-    const frame = currentFrame((candidate) => candidate.dataSource === this.dataSource);
-    if (frame === undefined || !frame.wire.joined) return false;
-    const hostStack = captureHostStack();
-    const error = new NestAuthError(
-      'TRANSACTION_ESCAPED',
-      `A query left the running transaction at ${hostStack[0] ?? 'an unknown place'}; use the transaction's manager, or runOutsideTransaction() if that is intended`,
-      { details: { hostStack } },
-    );
-    // With no connection left to wait for, going on means to hang.
-    if (onEscape === 'throw' || wouldWaitForEver(this.dataSource)) throw error;
-    this.#settings.report(error.message, error);
-    return true;
-  }
-
-  /** Makes `dataSource.transaction` ambient too, and names the host's line for calls that lose their stack later. */
-  #guardHostManager(manager: EntityManager): void {
-    const transaction = (first: unknown, second?: unknown): Promise<unknown> => {
-      this.#checkEscape();
-      const fn = (typeof first === 'function' ? first : second) as Callback<unknown> | undefined;
-      if (fn === undefined) throw new TypeError('transaction() needs a callback');
-      const isolation = typeof first === 'string' ? (first as IsolationLevel) : undefined;
-      return this.#open(fn, { owned: false, options: {}, isolation });
-    };
-    manager.transaction = async (...args: unknown[]) => transaction(args[0], args[1]) as Promise<never>;
-    for (const name of ['save', 'remove', 'softRemove', 'recover'] as const) {
-      const original = manager[name].bind(manager) as (...args: unknown[]) => Promise<unknown>;
-      (manager as unknown as Record<string, unknown>)[name] = async (...args: unknown[]) => {
-        const escaped = this.#checkEscape();
-        // It has been reported: the runner that it takes later is no second escape.
-        return escaped ? runOutsideTransaction(() => original(...args)) : original(...args);
-      };
-    }
-  }
-}
-
-/** Feeds the wire's state from the driver's answers. */
-function wireSubscriber(host: TransactionHost): EntitySubscriberInterface {
-  return {
-    beforeQuery({ queryRunner, query }) {
-      const wire = wireOf(queryRunner);
-      const refusal = wire.refusalOf(query);
-      if (refusal !== undefined) throw refusal;
-      wire.statementSent(query);
-    },
-    afterQuery({ queryRunner, query, success, rawResults, error }) {
-      const wire = wireOf(queryRunner);
-      if (!success) {
-        forgetRow(error);
-        return wire.statementFailed(query, error);
-      }
-      wire.statementSucceeded(query, rawResults);
-      // A transaction that the host drives by a runner of its own has no end that we could wait for.
-      if (!wire.owned && wire.outcome === 'committed') {
-        const callbacks = wire.takeCommitted();
-        if (callbacks.length > 0) setImmediate(() => host.flush(callbacks));
-      }
-      return undefined;
-    },
-  };
 }
 
 /** Refuses work in a transaction that is over while its callback still runs. */
@@ -461,29 +300,6 @@ function assertScoped(scopes: ScopeSource, frame: Frame | undefined): void {
     'TENANT_REQUIRED',
     'Row-level security is on: call this inside TenantContext.run(tenantId, fn), or inside withoutTenant(reason, fn)',
   );
-}
-
-function stillBusy(): NestAuthError {
-  return new NestAuthError(
-    'TRANSACTION_BUSY',
-    'The transaction callback returned while work on its manager was still running; await every call',
-  );
-}
-
-function expiry(wire: WireTransaction, timeoutMs: number, started: (timer: NodeJS.Timeout) => void): Promise<never> {
-  return new Promise((_, reject) => {
-    started(
-      setTimeout(() => {
-        const error = tookTooLong(timeoutMs);
-        wire.close(() => error);
-        reject(error);
-      }, timeoutMs),
-    );
-  });
-}
-
-function tookTooLong(timeoutMs: number): NestAuthError {
-  return new NestAuthError('TRANSACTION_TIMEOUT', `The transaction took longer than ${timeoutMs} ms`);
 }
 
 function pause(ms: number): Promise<void> {
