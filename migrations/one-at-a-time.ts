@@ -36,7 +36,11 @@ export async function undoOneAtATime(runner: QueryRunner, apply: () => Promise<v
   });
 }
 
-/** With the transaction mode `none` TypeORM opens none; half a migration would then outlive a crash. */
+/**
+ * With the transaction mode `none` TypeORM opens none; half a migration would then outlive a crash. It records the
+ * migration after this transaction then, so that processes which start at once may record it twice: harmless, and
+ * `migrate()` prevents it.
+ */
 async function inTransaction(runner: QueryRunner, fn: () => Promise<void>): Promise<void> {
   if (runner.isTransactionActive) return fn();
   await runner.startTransaction();

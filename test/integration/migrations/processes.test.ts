@@ -83,12 +83,24 @@ describe('five processes that start at once', () => {
     expect(await recorded(url)).toEqual(OURS);
   }, 60_000);
 
-  it.each(['all', 'none'] as const)('so do five DataSources with its transaction mode %s', async (transaction) => {
-    const { url } = await emptyDatabase();
+  const fiveAtOnce = async (url: string, transaction: 'all' | 'none'): Promise<string[]> => {
     await withDataSource(url, (dataSource) => dataSource.runMigrations(), { migrations: [] });
     const run = () => withDataSource(url, (dataSource) => dataSource.runMigrations({ transaction }));
     await Promise.all(Array.from({ length: PROCESSES }, run));
-    expect(await recorded(url)).toEqual(OURS);
+    return recorded(url);
+  };
+
+  it('so do five DataSources with the transaction mode all', async () => {
+    const { url } = await emptyDatabase();
+    expect(await fiveAtOnce(url, 'all')).toEqual(OURS);
+  });
+
+  // TypeORM records the migration after our transaction has ended, so two of them may record the same one.
+  it('so do five DataSources with the transaction mode none, each migration run once and recorded at least once', async () => {
+    const { url } = await emptyDatabase();
+    expect([...new Set(await fiveAtOnce(url, 'none'))]).toEqual(OURS);
+    expect(await withDataSource(url, (dataSource) => dataSource.runMigrations())).toEqual([]);
+    expect(await ourRelations(url)).not.toEqual([]);
   });
 });
 
