@@ -107,17 +107,23 @@ async function stageFor(words: readonly string[]): Promise<Stage> {
   return open.stage;
 }
 
+/** How long what follows a COMMIT may take before the printed text is judged as it is. */
+const PATIENCE_MS = 5_000;
+
 async function perform(snippet: Snippet): Promise<{ printed: string; error: unknown }> {
   const lines: string[] = [];
+  const printed = (): string => lines.join('\n').replaceAll(directory, '');
   const log = jest.spyOn(console, 'log').mockImplementation((...args: unknown[]) => void lines.push(format(...args)));
   try {
     const error: unknown = await import(fileOf(snippet)).then(
       () => undefined,
       (reason: unknown) => reason,
     );
-    // What follows a COMMIT may still be on its way.
-    await new Promise((done) => setTimeout(done, 20));
-    return { printed: lines.join('\n').replaceAll(directory, ''), error };
+    const deadline = Date.now() + PATIENCE_MS;
+    while (!matchesOutput(printed(), snippet.output ?? printed()) && Date.now() < deadline) {
+      await new Promise((done) => setTimeout(done, 5));
+    }
+    return { printed: printed(), error };
   } finally {
     log.mockRestore();
   }
