@@ -252,19 +252,23 @@ export class UserService {
     return this.transactions.operate(manager, (m) => this.finder.emailExists(m, email, tenantId ?? null));
   }
 
-  /** Users in order of creation: 20, or `limit`, at most 200. For further pages see {@link getUsersPage}. */
+  /**
+   * Users in order of creation: 20, or `limit`, at most 200. For further pages see {@link getUsersPage}.
+   *
+   * Read at the primary; with `replica: true` at a replica, unless a transaction is running or `manager` is passed.
+   */
   async getUsers(options: GetUsersOptions = {}, manager?: EntityManager): Promise<NestAuthUser[]> {
     return (await this.getUsersPage(options, manager)).items;
   }
 
   /** As {@link getUsers}, with the cursor of the next page: every page costs the same, however far. */
   getUsersPage(options: GetUsersOptions = {}, manager?: EntityManager): Promise<UserPage> {
-    return this.transactions.operate(manager, (m) => this.finder.page(m, options));
+    return this.transactions.browse(options, manager, (m) => this.finder.page(m, options));
   }
 
   /** As {@link getUsers}, with the number of all users the filters match, which reads every one of them. */
   getUsersAndCount(options: GetUsersOptions = {}, manager?: EntityManager): Promise<[NestAuthUser[], number]> {
-    return this.transactions.operate(manager, async (m) => {
+    return this.transactions.browse(options, manager, async (m) => {
       const { items } = await this.finder.page(m, options);
       return [items, await this.finder.count(m, options)];
     });
@@ -272,7 +276,7 @@ export class UserService {
 
   /** How many users the filters match; reads every one of them. */
   countUsers(options: GetUsersOptions = {}, manager?: EntityManager): Promise<number> {
-    return this.transactions.operate(manager, (m) => this.finder.count(m, options));
+    return this.transactions.browse(options, manager, (m) => this.finder.count(m, options));
   }
 
   /** Holders of a role, the first 200 in order of creation; for more use {@link getUsersPage} with `role`. */
@@ -305,10 +309,13 @@ export class UserService {
     return this.getUsersByRole(roleName, 'admin', undefined, manager);
   }
 
-  /** Active tenants in which the user has an active access: 20, or `limit`, at most 100. One statement. */
+  /**
+   * Active tenants in which the user has an active access: 20, or `limit`, at most 100. One statement. A sign-in must
+   * not pass `replica: true`: the answer of a replica may be old.
+   */
   async getUserTenants(userId: string, manager?: EntityManager, options: PageOptions = {}): Promise<NestAuthTenant[]> {
     assertUuid('userId', userId);
-    return this.transactions.operate(manager, (m) => this.access.getUserTenants(m, userId, options));
+    return this.transactions.browse(options, manager, (m) => this.access.getUserTenants(m, userId, options));
   }
 
   /**
@@ -356,7 +363,9 @@ export class UserService {
 
   /** Takes the access to the tenant away, with its roles. Answers whether there was one. One statement. */
   deleteUserAccess(userId: string, tenantId: string, manager?: EntityManager): Promise<boolean> {
-    return this.transactions.operate(manager, (m) => this.access.deleteUserAccess(m, userId, tenantId));
+    return this.transactions.perform(this.access.endNeedsTransaction, manager, (m) =>
+      this.access.deleteUserAccess(m, userId, tenantId),
+    );
   }
 }
 

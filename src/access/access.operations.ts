@@ -22,12 +22,13 @@ import {
 } from '../transaction/keyset.js';
 import { untilDecided } from '../transaction/optimistic.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
+import { AccessDependents } from './access-dependents.js';
 import { readRoleIds } from './access-input.policy.js';
 import { assertMayHaveAccess, assertStatus, emptyDelta, noAccess } from './access-refusals.policy.js';
 import { changeOf, decide, deltaOf, forgetRoles, type RolesChange } from './access-roles.policy.js';
 import type { AccessPort } from './access.port.js';
 import { isMember } from './access.queries.js';
-import type { AccessDelta, AccessStatusEnum } from './access.types.js';
+import { type AccessDelta, AccessStatusEnum } from './access.types.js';
 import type { NestAuthPlatformAccess } from './platform-access.entity.js';
 import { ensurePlatform, findPlatform, type PlatformAccessRow, toPlatformAccess } from './platform-access.queries.js';
 import type { SetChange } from './role-permissions.queries.js';
@@ -52,7 +53,13 @@ export class AccessOperations implements AccessPort {
     private readonly transactions: TransactionHost,
     private readonly publisher: EventPublisher,
     private readonly tenancy: Tenancy,
+    private readonly dependents: AccessDependents = new AccessDependents(),
   ) {}
+
+  /** Whether the end of an access is more than one statement. */
+  get endNeedsTransaction(): boolean {
+    return this.dependents.any;
+  }
 
   /** Makes `roleIds` the roles of the access, which is made if missing. One statement unless others change it too. */
   async setUserAccessRoles(m: EntityManager, userId: string, tenantId: string, roleIds: readonly string[]) {
@@ -113,8 +120,11 @@ export class AccessOperations implements AccessPort {
   async deleteUserAccess(manager: EntityManager, userId: string, tenantId: string): Promise<boolean> {
     assertUuid('userId', userId);
     const named = this.tenancy.named(tenantId);
-    const deleted = await deleteAccess(manager, userId, named);
-    if (deleted) this.publisher.publish(manager, new UserAccessDeletedEvent(userId, named));
+    const deleted = await untilDecided(() => deleteAccess(manager, userId, named));
+    if (deleted) {
+      await this.dependents.end(manager, userId, named);
+      this.publisher.publish(manager, new UserAccessDeletedEvent(userId, named));
+    }
     return deleted;
   }
 
@@ -133,16 +143,27 @@ export class AccessOperations implements AccessPort {
       if (found === undefined) throw noAccess('setUserAccessStatus');
       return found.status === status ? found : undefined;
     });
-    if (row.changed) this.publisher.publish(manager, new UserAccessChangedEvent(userId, named, emptyDelta()));
+    if (row.changed) {
+      if (status !== AccessStatusEnum.ACTIVE) await this.dependents.end(manager, userId, named);
+      this.publisher.publish(manager, new UserAccessChangedEvent(userId, named, emptyDelta()));
+    }
     return toUserAccess(row, manager);
   }
 
-  /** Makes the access the one a sign-in lands in. Two statements; `manager` must be a transaction's. */
+  /**
+   * Makes the access the one a sign-in lands in. Two statements; `manager` must be a transaction's. It changes the
+   * former default too, which is announced for itself.
+   */
   async setDefaultAccess(manager: EntityManager, userId: string, tenantId: string): Promise<NestAuthUserAccess> {
     assertUuid('userId', userId);
-    const access = await chooseDefaultAccess(manager, userId, this.tenancy.named(tenantId));
-    if (access === null) throw noAccess('setDefaultAccess');
-    return access;
+    const named = this.tenancy.named(tenantId);
+    const row = await chooseDefaultAccess(manager, userId, named);
+    if (row === undefined) throw noAccess('setDefaultAccess');
+    for (const changed of row.changed ? [row.cleared_tenant_id, named] : []) {
+      if (changed === null) continue;
+      this.publisher.publish(manager, new UserAccessChangedEvent(userId, changed, emptyDelta()));
+    }
+    return toUserAccess(row, manager);
   }
 
   /** The active tenants to which the user has an active access, in the order of their making. */

@@ -135,7 +135,7 @@ const FACTS: Statement<GrantFacts> = {
       from nest_auth_user_access_roles ar join nest_auth_roles r on r.id = ar.role_id
       where ar.user_id = $1 and ar.tenant_id = $2)
     select
-      (select status = 'active' and deleted_at is null from nest_auth_users where id = $1) as user_active,
+      (select status = 'active' from nest_auth_users where id = $1 and deleted_at is null) as user_active,
       (select is_active from nest_auth_tenants where id = $2) as tenant_active,
       (select status = 'active' from nest_auth_user_accesses where user_id = $1 and tenant_id = $2) as access_active,
       count(*)::integer as roles,

@@ -110,7 +110,8 @@ export class AccessService {
   /**
    * Suspends an access, or makes it active again; its roles stay.
    *
-   * Transaction: one statement. Announces `UserAccessChangedEvent` if it changed; repeating it changes nothing.
+   * Transaction: one statement; where sessions are in use a transaction, in which those in the tenant end. Announces
+   * `UserAccessChangedEvent` if it changed; repeating it changes nothing.
    * Errors: `ACCESS_NOT_FOUND`, `TENANT_NOT_FOUND`, `VALIDATION_FAILED`.
    */
   setUserAccessStatus(
@@ -119,7 +120,9 @@ export class AccessService {
     status: AccessStatusEnum,
     manager?: EntityManager,
   ): Promise<NestAuthUserAccess> {
-    return this.transactions.operate(manager, (m) => this.operations.setUserAccessStatus(m, userId, tenantId, status));
+    return this.transactions.perform(this.operations.endNeedsTransaction, manager, (m) =>
+      this.operations.setUserAccessStatus(m, userId, tenantId, status),
+    );
   }
 
   /**

@@ -1,4 +1,8 @@
 import type { EntityManager } from 'typeorm';
+import { v7 as uuidv7 } from 'uuid';
+import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
+import { changedMetadata, differences } from '../audit/changed-values.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
 import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
@@ -50,6 +54,22 @@ export function toPermission(row: PermissionRow, manager: EntityManager): NestAu
 
 const COLUMNS = permissionColumns();
 
+/** What stands in the activities about a permission that may change, but for metadata. */
+function permissionValues(row: string): string {
+  return `jsonb_build_object('name', ${row}.name, 'description', ${row}.description, 'category', ${row}.category)`;
+}
+
+/** All of it, for a permission that came or went. */
+function wholePermission(row: string): string {
+  return `jsonb_strip_nulls(${permissionValues(row)}) || jsonb_build_object('guard', ${row}.guard)
+    || ${changedMetadata(`${row}.metadata`, `'{}'::jsonb`)}`;
+}
+
+/** The activity of a statement that has changed the permission in the CTE `row`. */
+function permissionActivity(row: string, parts: Pick<ActivityParts, 'type' | 'from'> & Partial<ActivityParts>): string {
+  return activity({ subjectType: 'permission', subjectId: `${row}.id`, ...parts });
+}
+
 /** A permission to insert. */
 export interface NewPermission {
   readonly id: string;
@@ -61,21 +81,29 @@ export interface NewPermission {
 }
 
 /** In the order of the unique index, so that two batches cannot wait for each other. */
-const INSERT: Statement<PermissionRow & { created: boolean }> = {
-  text: `with input as (
-      select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-        as input (id, guard, name, description, category, metadata)),
+const INSERT = audited<PermissionRow & { created: boolean }>(
+  undefined,
+  `with input as (
+      select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[])
+        as input (id, guard, name, description, category, metadata, activity_id)),
     made as (
       insert into nest_auth_permissions (id, guard, name, description, category, metadata)
       select id, guard, name, description, category, metadata::jsonb from input order by guard, name
       on conflict do nothing
-      returning ${COLUMNS})
+      returning ${COLUMNS}),
+    ${permissionActivity('made', {
+      type: NestAuthEvents.PERMISSION_CREATED,
+      from: 'made join input on input.id = made.id',
+      id: 'input.activity_id',
+      after: wholePermission('made'),
+    })}
     select ${COLUMNS}, true as created from made
     union all
     select ${permissionColumns('p')}, false from input i
-      join nest_auth_permissions p on p.guard = i.guard and p.name = i.name`,
-  changes: (rows) => rows.some(({ created }) => created),
-};
+      join nest_auth_permissions p on p.guard = i.guard and p.name = i.name
+      where p.id not in (select id from made)`,
+  (rows) => rows.some(({ created }) => created),
+);
 
 /** The permissions made, and those that existed when the statement began; one made by another meanwhile is in neither. */
 export async function insertPermissions(
@@ -89,6 +117,7 @@ export async function insertPermissions(
     rows.map(({ description }) => description),
     rows.map(({ category }) => category),
     rows.map(({ metadata }) => JSON.stringify(metadata)),
+    rows.map(() => uuidv7()),
   ]);
   const [created, existing] = [true, false].map((made) =>
     found.filter((row) => row.created === made).map((row) => toPermission(row, manager)),
@@ -107,20 +136,32 @@ const CURRENT = '(p.name, p.description, p.category, p.metadata)';
 const WISHED = `(coalesce($2::text, p.name), case when $3::boolean then $4::text else p.description end,
   case when $5::boolean then $6::text else p.category end, (p.metadata - $7::text[]) || $8::jsonb)`;
 
-const UPDATE: Statement<PermissionUpdateRow> = {
-  text: `with seen as (
+const CHANGES = differences(permissionValues('seen'), permissionValues('changed'));
+
+/** Only the row that was seen is changed, as with roles: the activity tells what it really was. */
+const UPDATE = audited<PermissionUpdateRow>(
+  undefined,
+  `with seen as (
       select ${permissionColumns('p')}, ${CURRENT} is distinct from ${WISHED} as differs,
         exists (select 1 from nest_auth_permissions o where o.guard = p.guard and o.name = $2 and o.id <> $1) as name_taken
       from nest_auth_permissions p where p.id = $1),
     changed as (
       update nest_auth_permissions p set (name, description, category, metadata) = row ${WISHED}, updated_at = now()
-      where p.id = $1 and not (select name_taken from seen) and ${CURRENT} is distinct from ${WISHED}
-      returning ${permissionColumns('p')})
+      from seen
+      where p.id = $1 and ${CURRENT} is not distinct from (seen.name, seen.description, seen.category, seen.metadata)
+        and not seen.name_taken and seen.differs
+      returning ${permissionColumns('p')}),
+    ${permissionActivity('changed', {
+      type: NestAuthEvents.PERMISSION_UPDATED,
+      from: 'changed join seen on seen.id = changed.id',
+      before: `${CHANGES.before} || ${changedMetadata('seen.metadata', 'changed.metadata')}`,
+      after: `${CHANGES.after} || ${changedMetadata('changed.metadata', 'seen.metadata')}`,
+    })}
     select ${COLUMNS}, true as changed, true as differs, false as name_taken from changed
     union all
     select ${COLUMNS}, false, differs, name_taken from seen where not exists (select 1 from changed)`,
-  changes: (rows) => rows[0]?.changed === true,
-};
+  (rows) => rows[0]?.changed === true,
+);
 
 /** Changes what the input names, in one statement; undefined when there is no such permission. */
 export async function updatePermissionRow(
@@ -142,14 +183,16 @@ export async function updatePermissionRow(
   return row;
 }
 
-const DELETE: Statement<{ found: boolean; used: boolean; deleted: boolean }> = {
-  text: `with used as (select exists (select 1 from nest_auth_role_permissions where permission_id = $1) as used),
-    gone as (delete from nest_auth_permissions where id = $1 and not (select used from used) returning id)
+const DELETE = audited<{ found: boolean; used: boolean; deleted: boolean }>(
+  undefined,
+  `with used as (select exists (select 1 from nest_auth_role_permissions where permission_id = $1) as used),
+    gone as (delete from nest_auth_permissions where id = $1 and not (select used from used) returning ${COLUMNS}),
+    ${permissionActivity('gone', { type: NestAuthEvents.PERMISSION_DELETED, from: 'gone', before: wholePermission('gone') })}
     select exists (select 1 from nest_auth_permissions where id = $1) as found,
       (select used from used) as used,
       exists (select 1 from gone) as deleted`,
-  changes: (rows) => rows[0]?.deleted === true,
-};
+  (rows) => rows[0]?.deleted === true,
+);
 
 export function deletePermissionRow(
   manager: EntityManager,

@@ -88,7 +88,10 @@ export class PermissionService {
     return this.transactions.operate(manager, (m) => this.operations.findByName(m, name, guard));
   }
 
-  /** Permissions in the order of their making. One statement. Errors: `VALIDATION_FAILED`. */
+  /**
+   * Permissions in the order of their making. One statement, at the primary; with `replica: true` at a replica, unless
+   * a transaction is running or `manager` is passed. Errors: `VALIDATION_FAILED`.
+   */
   async getPermissions(options?: GetPermissionsOptions, manager?: EntityManager): Promise<NestAuthPermission[]> {
     const { items } = await this.getPermissionsPage(options, manager);
     return items;
@@ -96,6 +99,6 @@ export class PermissionService {
 
   /** As {@link getPermissions}, with the cursor of the next page. */
   getPermissionsPage(options?: GetPermissionsOptions, manager?: EntityManager): Promise<Page<NestAuthPermission>> {
-    return this.transactions.operate(manager, (m) => this.operations.page(m, options));
+    return this.transactions.browse(options, manager, (m) => this.operations.page(m, options));
   }
 }

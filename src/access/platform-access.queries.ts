@@ -1,4 +1,6 @@
 import type { EntityManager } from 'typeorm';
+import { activity, audited } from '../audit/audited-statement.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
 import { execute, executeOne, statement } from '../transaction/statement.js';
@@ -59,7 +61,7 @@ export type EnsuredPlatformRow = { readonly [Key in keyof PlatformAccessRow]: Pl
 };
 
 /** The user is held, so that the foreign key cannot fail after the conditions have been met. */
-const ENSURE = statement<EnsuredPlatformRow>(
+const ENSURE = audited<EnsuredPlatformRow>(
   'ensure_platform_access',
   `with person as (select realm_id from nest_auth_users where id = $1 and deleted_at is null for key share),
   seen as (select ${COLUMNS} from nest_auth_platform_accesses where user_id = $1),
@@ -69,6 +71,13 @@ const ENSURE = statement<EnsuredPlatformRow>(
     select $1::uuid, fitting.realm_id from fitting where not exists (select 1 from seen)
     on conflict do nothing
     returning ${COLUMNS}),
+  ${activity({
+    type: NestAuthEvents.PLATFORM_ACCESS_CHANGED,
+    from: 'made',
+    userId: 'made.user_id',
+    subjectType: 'platform_access',
+    after: `jsonb_build_object('status', made.status, 'roleIds', '[]'::jsonb)`,
+  })},
   access as (select ${COLUMNS} from made union all select ${COLUMNS} from seen)
   select ${COLUMN_NAMES.map((name) => `access.${name}`).join(', ')},
     exists (select 1 from person) as user_ok,

@@ -1,8 +1,10 @@
 import type { EntityManager } from 'typeorm';
+import { audited } from '../audit/audited-statement.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { execute, executeOne, type Statement } from '../transaction/statement.js';
 import { permissionColumns, type PermissionRow, toPermission } from './permission.queries.js';
 import type { NestAuthRole } from './role.entity.js';
-import { roleColumns, type RoleRow, toRole } from './role.queries.js';
+import { roleActivity, roleColumns, type RoleRow, toRole } from './role.queries.js';
 
 /** How a set of names changes what is held: it replaces it, is added to it, or is taken away. */
 export type SetChange = 'set' | 'add' | 'remove';
@@ -20,9 +22,11 @@ export interface RolePermissionsRow {
 /**
  * The version is read and checked in the same statement: whoever waited for another change of the role finds another
  * version then, writes nothing and must run again. A lock here would not do, because what is held was read before it.
+ * For the same reason the activity tells what was really held.
  */
-const CHANGE: Statement<RolePermissionsRow> = {
-  text: `with seen as (select id, guard, version from nest_auth_roles where id = $1),
+const CHANGE = audited<RolePermissionsRow>(
+  undefined,
+  `with seen as (select id, guard, version from nest_auth_roles where id = $1),
     wanted as (
       select p.id, p.name from nest_auth_permissions p
       where p.guard = (select guard from seen) and p.name = any($2::text[]) order by p.id for key share),
@@ -41,20 +45,29 @@ const CHANGE: Statement<RolePermissionsRow> = {
       where r.id = $1 and r.version = (select version from seen)
         and not exists (select 1 from missing)
         and (exists (select 1 from coming) or exists (select 1 from leaving))
-      returning r.id, r.guard),
+      returning r.id, r.guard, r.tenant_id),
     gone as (
       delete from nest_auth_role_permissions rp using claimed
       where rp.role_id = claimed.id and rp.permission_id in (select id from leaving)),
     made as (
       insert into nest_auth_role_permissions (role_id, permission_id, guard)
-      select claimed.id, coming.id, claimed.guard from claimed, coming)
+      select claimed.id, coming.id, claimed.guard from claimed, coming),
+    ${roleActivity('claimed', {
+      type: NestAuthEvents.ROLE_PERMISSIONS_CHANGED,
+      from: 'claimed',
+      before: `jsonb_build_object('permissions', to_jsonb(array(select name from held order by name)))`,
+      after: `jsonb_build_object('permissions', to_jsonb(array(
+        select name from held where id not in (select id from leaving) union all select name from coming order by name)))`,
+      details: `jsonb_build_object('added', to_jsonb(array(select name from coming order by name)),
+        'removed', to_jsonb(array(select name from leaving order by name)))`,
+    })}
     select exists (select 1 from seen) as found,
       array(select name from missing order by name) as missing,
       array(select name from coming order by name) as added,
       array(select name from leaving order by name) as removed,
       exists (select 1 from claimed) as applied`,
-  changes: (rows) => rows[0]?.applied === true,
-};
+  (rows) => rows[0]?.applied === true,
+);
 
 export function changeRolePermissions(
   manager: EntityManager,

@@ -25,6 +25,7 @@ import { NestAuthPermission } from './permission.entity.js';
 @Unique('nest_auth_roles_guard_uq', ['id', 'guard'])
 @Unique('nest_auth_roles_scope_uq', ['id', 'ownerTenantId', 'guard'])
 @Index('nest_auth_roles_owner_guard_name_uq', ['ownerTenantId', 'guard', 'name'], { unique: true })
+@Index('nest_auth_roles_guard_name_ix', ['guard', 'name'])
 @Index('nest_auth_roles_tenant_ix', ['tenantId'])
 @Check('nest_auth_roles_owner_ck', `owner_tenant_id = COALESCE(tenant_id, '${NIL_UUID}')`)
 @Check('nest_auth_roles_system_ck', `is_system = (tenant_id IS NULL)`)

@@ -1,4 +1,7 @@
 import type { EntityManager } from 'typeorm';
+import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
+import { changedMetadata, differences } from '../audit/changed-values.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
@@ -62,6 +65,25 @@ export function toRole(row: RoleRow, manager: EntityManager): NestAuthRole {
 
 const COLUMNS = roleColumns();
 
+/** What stands in the activities about a role that may change, but for metadata. */
+function roleValues(row: string): string {
+  return `jsonb_build_object('name', ${row}.name, 'description', ${row}.description, 'isActive', ${row}.is_active)`;
+}
+
+/** All of it with its permissions, the elements of the query given, for a role that came or went. */
+function wholeRole(row: string, permissions: string): string {
+  return `jsonb_strip_nulls(${roleValues(row)}) || jsonb_build_object('guard', ${row}.guard,
+    'permissions', to_jsonb(array(${permissions}))) || ${changedMetadata(`${row}.metadata`, `'{}'::jsonb`)}`;
+}
+
+/** The activity of a statement that has changed the role in the CTE `row`. */
+export function roleActivity(
+  row: string,
+  parts: Pick<ActivityParts, 'type' | 'from'> & Partial<ActivityParts>,
+): string {
+  return activity({ tenantId: `${row}.tenant_id`, subjectType: 'role', subjectId: `${row}.id`, ...parts });
+}
+
 /** A role to insert, with the names of its permissions. */
 export interface NewRole {
   readonly id: string;
@@ -80,8 +102,9 @@ type Nullable<Row> = { readonly [Key in keyof Row]: Row[Key] | null };
 export type RoleInsertRow = Nullable<RoleRow> & { readonly tenant_ok: boolean; readonly missing: string[] };
 
 /** Tenant and permissions are held, so that the foreign keys cannot fail after the conditions have been met. */
-const INSERT: Statement<RoleInsertRow> = {
-  text: `with owner as (select id from nest_auth_tenants where id = $2::uuid for key share),
+const INSERT = audited<RoleInsertRow>(
+  undefined,
+  `with owner as (select id from nest_auth_tenants where id = $2::uuid for key share),
     wanted as (
       select id, name from nest_auth_permissions where guard = $3 and name = any($8::text[]) order by id for key share),
     missing as (select name from unnest($8::text[]) as asked (name) where name not in (select name from wanted)),
@@ -94,13 +117,18 @@ const INSERT: Statement<RoleInsertRow> = {
       returning ${COLUMNS}),
     granted as (
       insert into nest_auth_role_permissions (role_id, permission_id, guard)
-      select made.id, wanted.id, made.guard from made, wanted)
+      select made.id, wanted.id, made.guard from made, wanted),
+    ${roleActivity('made', {
+      type: NestAuthEvents.ROLE_CREATED,
+      from: 'made',
+      after: wholeRole('made', 'select name from wanted order by name'),
+    })}
     select ${roleColumns('made')},
       $2::uuid is null or exists (select 1 from owner) as tenant_ok,
       array(select name from missing order by name) as missing
     from (values (1)) as one (row) left join made on true`,
-  changes: (rows) => rows[0]?.id != null,
-};
+  (rows) => rows[0]?.id != null,
+);
 
 export function insertRole(manager: EntityManager, role: NewRole): Promise<RoleInsertRow> {
   return executeOne(manager, INSERT, [
@@ -126,8 +154,12 @@ const CURRENT = '(r.name, r.description, r.is_active, r.metadata)';
 const WISHED = `(coalesce($2::text, r.name), case when $3::boolean then $4::text else r.description end,
   coalesce($5::boolean, r.is_active), (r.metadata - $6::text[]) || $7::jsonb)`;
 
-const UPDATE: Statement<RoleUpdateRow> = {
-  text: `with seen as (
+const CHANGES = differences(roleValues('seen'), roleValues('changed'));
+
+/** Only the row that was seen is changed, as with tenants: the activity tells what it really was. */
+const UPDATE = audited<RoleUpdateRow>(
+  undefined,
+  `with seen as (
       select ${roleColumns('r')}, ${CURRENT} is distinct from ${WISHED} as differs,
         exists (select 1 from nest_auth_roles o
           where o.owner_tenant_id = r.owner_tenant_id and o.guard = r.guard and o.name = $2 and o.id <> $1) as name_taken
@@ -137,15 +169,22 @@ const UPDATE: Statement<RoleUpdateRow> = {
         (name, description, is_active, metadata) = row ${WISHED},
         version = r.version + 1,
         updated_at = now()
+      from seen
       where r.id = $1 and ($8::integer is null or r.version = $8)
-        and not (select name_taken from seen)
-        and ${CURRENT} is distinct from ${WISHED}
-      returning ${roleColumns('r')})
+        and ${CURRENT} is not distinct from (seen.name, seen.description, seen.is_active, seen.metadata)
+        and not seen.name_taken and seen.differs
+      returning ${roleColumns('r')}),
+    ${roleActivity('changed', {
+      type: NestAuthEvents.ROLE_UPDATED,
+      from: 'changed join seen on seen.id = changed.id',
+      before: `${CHANGES.before} || ${changedMetadata('seen.metadata', 'changed.metadata')}`,
+      after: `${CHANGES.after} || ${changedMetadata('changed.metadata', 'seen.metadata')}`,
+    })}
     select ${COLUMNS}, true as changed, true as differs, false as name_taken from changed
     union all
     select ${COLUMNS}, false, differs, name_taken from seen where not exists (select 1 from changed)`,
-  changes: (rows) => rows[0]?.changed === true,
-};
+  (rows) => rows[0]?.changed === true,
+);
 
 /** Changes what the input names, in one statement; undefined when there is no such role. */
 export async function updateRoleRow(
@@ -167,16 +206,31 @@ export async function updateRoleRow(
   return row;
 }
 
-const DELETE: Statement<{ found: boolean; used: boolean; deleted: boolean }> = {
-  text: `with used as (
+/** Of the version that was seen, because every change of its permissions counts that up: the activity names them. */
+const DELETE = audited<{ found: boolean; used: boolean; deleted: boolean }>(
+  undefined,
+  `with seen as (select version from nest_auth_roles where id = $1),
+    used as (
       select exists (select 1 from nest_auth_user_access_roles where role_id = $1)
         or exists (select 1 from nest_auth_platform_access_roles where role_id = $1) as used),
-    gone as (delete from nest_auth_roles where id = $1 and not (select used from used) returning id)
-    select exists (select 1 from nest_auth_roles where id = $1) as found,
+    gone as (
+      delete from nest_auth_roles
+      where id = $1 and version = (select version from seen) and not (select used from used)
+      returning ${COLUMNS}),
+    ${roleActivity('gone', {
+      type: NestAuthEvents.ROLE_DELETED,
+      from: 'gone',
+      before: wholeRole(
+        'gone',
+        `select p.name from nest_auth_role_permissions rp join nest_auth_permissions p on p.id = rp.permission_id
+          where rp.role_id = $1 order by p.name`,
+      ),
+    })}
+    select exists (select 1 from seen) as found,
       (select used from used) as used,
       exists (select 1 from gone) as deleted`,
-  changes: (rows) => rows[0]?.deleted === true,
-};
+  (rows) => rows[0]?.deleted === true,
+);
 
 export function deleteRoleRow(
   manager: EntityManager,

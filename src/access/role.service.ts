@@ -82,7 +82,8 @@ export class RoleService {
   }
 
   /**
-   * Roles of the system and of the tenant named, in the order of their making. One statement.
+   * Roles of the system and of the tenant named, in the order of their making. One statement, at the primary; with
+   * `replica: true` at a replica, unless a transaction is running or `manager` is passed.
    *
    * Tenancy: without `tenantId` those of the system alone. Errors: `VALIDATION_FAILED`, `TENANT_NOT_FOUND`.
    */
@@ -93,7 +94,7 @@ export class RoleService {
 
   /** As {@link getRoles}, with the cursor of the next page. */
   getRolesPage(options?: GetRolesOptions, manager?: EntityManager): Promise<Page<NestAuthRole>> {
-    return this.transactions.operate(manager, (m) => this.operations.page(m, options));
+    return this.transactions.browse(options, manager, (m) => this.operations.page(m, options));
   }
 
   /** Roles of the system, in the order of their making. One statement. Errors: `VALIDATION_FAILED`. */

@@ -1,6 +1,8 @@
 import type { EntityManager } from 'typeorm';
+import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import { executeOne, statement } from '../transaction/statement.js';
+import { executeOne } from '../transaction/statement.js';
 import type { SetChange } from './role-permissions.queries.js';
 
 /** What a change of an access's roles found and did. Nothing was written unless `version` is set. */
@@ -22,6 +24,28 @@ export interface AccessRolesRow {
 }
 
 /**
+ * The activity about the roles of the CTE `access`, in which `made` is true for a new access, with what it is then.
+ * `held` is what the access really had when it was claimed, because claiming it fails for any other version.
+ */
+function rolesActivity(
+  parts: Pick<ActivityParts, 'type' | 'userId' | 'tenantId' | 'subjectType'>,
+  made: string,
+): string {
+  const rolesOf = (query: string): string => `to_jsonb(array(${query} order by id))`;
+  return activity({
+    ...parts,
+    from: 'access',
+    before: `case when not access.made then jsonb_build_object('roleIds', ${rolesOf('select id from held')}) end`,
+    after: `jsonb_build_object('roleIds', ${rolesOf(
+      'select id from held where id not in (select id from leaving) union all select id from coming',
+    )}) || case when access.made then ${made} else '{}' end`,
+    details: `jsonb_build_object('added', ${rolesOf('select id from coming')}, 'removed', ${rolesOf('select id from leaving')},
+      'names', (select coalesce(jsonb_object_agg(r.id, r.name), '{}') from nest_auth_roles r
+        where r.id = any(array(select id from coming union all select id from leaving))))`,
+  });
+}
+
+/**
  * `$3` roles, `$4` how the set changes, `$5` only users of the tenant's own realm.
  *
  * The version is read and checked in the same statement: whoever waited for another change of the access finds another
@@ -29,7 +53,7 @@ export interface AccessRolesRow {
  * So every statement that changes roles of an access must count its version up. User, tenant and roles are held, so
  * that the foreign keys cannot fail after the conditions have been met.
  */
-const CHANGE_USER_ACCESS = statement<AccessRolesRow>(
+const CHANGE_USER_ACCESS = audited<AccessRolesRow>(
   'change_user_access_roles',
   `with person as (select realm_id from nest_auth_users where id = $1 and deleted_at is null for key share),
   tenant as (select is_active from nest_auth_tenants where id = $2 for key share),
@@ -62,20 +86,25 @@ const CHANGE_USER_ACCESS = statement<AccessRolesRow>(
       not exists (select 1 from nest_auth_user_accesses where user_id = $1 and is_default)
     from allowed where $4::text <> 'remove' and not exists (select 1 from seen)
     on conflict do nothing
-    returning version),
+    returning version, status, is_default),
   claimed as (
     update nest_auth_user_accesses set version = version + 1, updated_at = now()
     where user_id = $1 and tenant_id = $2 and version = (select version from seen)
       and exists (select 1 from allowed)
       and (exists (select 1 from coming) or exists (select 1 from leaving))
-    returning version),
-  access as (select version from made union all select version from claimed),
+    returning version, status, is_default),
+  access as (
+    select version, status, is_default, true as made from made union all select version, status, is_default, false from claimed),
   gone as (
     delete from nest_auth_user_access_roles r using access
     where r.user_id = $1 and r.tenant_id = $2 and r.role_id in (select id from leaving)),
   given as (
     insert into nest_auth_user_access_roles (user_id, tenant_id, role_id, role_tenant_id, guard)
-    select $1::uuid, $2::uuid, coming.id, coming.owner_tenant_id, coming.guard from access, coming)
+    select $1::uuid, $2::uuid, coming.id, coming.owner_tenant_id, coming.guard from access, coming),
+  ${rolesActivity(
+    { type: NestAuthEvents.USER_ACCESS_CHANGED, userId: '$1::uuid', tenantId: '$2::uuid', subjectType: 'user_access' },
+    `jsonb_build_object('status', access.status, 'isDefault', access.is_default)`,
+  )}
   select exists (select 1 from person) as user_ok,
     exists (select 1 from tenant where is_active or $4::text = 'remove') as tenant_ok,
     exists (select 1 from fitting) as realm_ok,
@@ -99,7 +128,7 @@ export function changeUserAccessRoles(
 }
 
 /** As above, for the platform: users of the nil realm, system roles of the admin guard. */
-const CHANGE_PLATFORM_ACCESS = statement<AccessRolesRow>(
+const CHANGE_PLATFORM_ACCESS = audited<AccessRolesRow>(
   'change_platform_access_roles',
   `with person as (select realm_id from nest_auth_users where id = $1 and deleted_at is null for key share),
   seen as (select version from nest_auth_platform_accesses where user_id = $1),
@@ -128,20 +157,25 @@ const CHANGE_PLATFORM_ACCESS = statement<AccessRolesRow>(
     select $1::uuid, allowed.realm_id from allowed
     where $3::text <> 'remove' and not exists (select 1 from seen)
     on conflict do nothing
-    returning version),
+    returning version, status),
   claimed as (
     update nest_auth_platform_accesses set version = version + 1, updated_at = now()
     where user_id = $1 and version = (select version from seen)
       and exists (select 1 from allowed)
       and (exists (select 1 from coming) or exists (select 1 from leaving))
-    returning version),
-  access as (select version from made union all select version from claimed),
+    returning version, status),
+  access as (
+    select version, status, true as made from made union all select version, status, false from claimed),
   gone as (
     delete from nest_auth_platform_access_roles r using access
     where r.user_id = $1 and r.role_id in (select id from leaving)),
   given as (
     insert into nest_auth_platform_access_roles (user_id, role_id, role_tenant_id, guard)
-    select $1::uuid, coming.id, coming.owner_tenant_id, coming.guard from access, coming)
+    select $1::uuid, coming.id, coming.owner_tenant_id, coming.guard from access, coming),
+  ${rolesActivity(
+    { type: NestAuthEvents.PLATFORM_ACCESS_CHANGED, userId: '$1::uuid', subjectType: 'platform_access' },
+    `jsonb_build_object('status', access.status)`,
+  )}
   select exists (select 1 from person) as user_ok,
     true as tenant_ok,
     exists (select 1 from fitting) as realm_ok,

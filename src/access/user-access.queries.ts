@@ -1,8 +1,12 @@
 import type { EntityManager } from 'typeorm';
+import { v7 as uuidv7 } from 'uuid';
+import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
+import { changedMetadata } from '../audit/changed-values.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { tenantColumns, type TenantRow } from '../tenant/tenant.queries.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
-import { execute, executeOne, returnsRows, type Statement, statement } from '../transaction/statement.js';
+import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
 import type { AccessStatusEnum } from './access.types.js';
 import { NestAuthUserAccess } from './user-access.entity.js';
 
@@ -53,6 +57,17 @@ export function toUserAccess(row: UserAccessRow, manager: EntityManager): NestAu
 const COLUMNS = accessColumns();
 const OF_USER_AND_TENANT = 'user_id = $1 and tenant_id = $2';
 
+/** The activity of a statement that has changed the access in the CTE `row`. */
+function accessActivity(row: string, parts: Pick<ActivityParts, 'from'> & Partial<ActivityParts>): string {
+  return activity({
+    type: NestAuthEvents.USER_ACCESS_CHANGED,
+    userId: `${row}.user_id`,
+    tenantId: `${row}.tenant_id`,
+    subjectType: 'user_access',
+    ...parts,
+  });
+}
+
 const FIND = statement<UserAccessRow>(
   'user_access',
   `select ${COLUMNS} from nest_auth_user_accesses where ${OF_USER_AND_TENANT}`,
@@ -79,7 +94,7 @@ export type EnsuredAccessRow = { readonly [Key in keyof UserAccessRow]: UserAcce
  * `$3`: only users of the tenant's own realm. User and tenant are held, so that the foreign keys cannot fail after the
  * conditions have been met. A lost race for the row, or for being the default, makes nothing and must run again.
  */
-const ENSURE = statement<EnsuredAccessRow>(
+const ENSURE = audited<EnsuredAccessRow>(
   'ensure_user_access',
   `with person as (select realm_id from nest_auth_users where id = $1 and deleted_at is null for key share),
   tenant as (select id from nest_auth_tenants where id = $2 and is_active for key share),
@@ -93,6 +108,10 @@ const ENSURE = statement<EnsuredAccessRow>(
     from fitting, tenant where not exists (select 1 from seen)
     on conflict do nothing
     returning ${COLUMNS}),
+  ${accessActivity('made', {
+    from: 'made',
+    after: `jsonb_build_object('status', made.status, 'isDefault', made.is_default, 'roleIds', '[]'::jsonb)`,
+  })},
   access as (select ${COLUMNS} from made union all select ${COLUMNS} from seen)
   select ${accessColumns('access')},
     exists (select 1 from person) as user_ok,
@@ -112,28 +131,55 @@ export function ensureAccess(
   return executeOne(manager, ENSURE, [userId, tenantId, ownRealmOnly]);
 }
 
-const DELETE: Statement<{ user_id: string }> = {
-  text: `delete from nest_auth_user_accesses where ${OF_USER_AND_TENANT} returning user_id`,
-  changes: returnsRows,
-};
+/** Of the version that was seen, because every change of its roles counts that up: the activity names them. */
+const DELETE = audited<{ found: boolean; deleted: boolean }>(
+  undefined,
+  `with seen as (select version from nest_auth_user_accesses where ${OF_USER_AND_TENANT}),
+    gone as (
+      delete from nest_auth_user_accesses
+      where ${OF_USER_AND_TENANT} and version = (select version from seen)
+      returning ${COLUMNS}),
+    ${accessActivity('gone', {
+      type: NestAuthEvents.USER_ACCESS_DELETED,
+      from: 'gone',
+      before: `jsonb_build_object('status', gone.status, 'isDefault', gone.is_default, 'roleIds', to_jsonb(array(
+        select role_id from nest_auth_user_access_roles where ${OF_USER_AND_TENANT} order by role_id)))
+        || ${changedMetadata('gone.metadata', `'{}'::jsonb`)}`,
+    })}
+    select exists (select 1 from seen) as found, exists (select 1 from gone) as deleted`,
+  (rows) => rows[0]?.deleted === true,
+);
 
-/** False when there was none. */
-export async function deleteAccess(manager: EntityManager, userId: string, tenantId: string): Promise<boolean> {
-  const rows = await execute(manager, DELETE, [userId, tenantId]);
-  return rows.length > 0;
+/** False when there was none; undefined when it was changed meanwhile, and the deletion must be tried again. */
+export async function deleteAccess(
+  manager: EntityManager,
+  userId: string,
+  tenantId: string,
+): Promise<boolean | undefined> {
+  const { found, deleted } = await executeOne(manager, DELETE, [userId, tenantId]);
+  return found && !deleted ? undefined : deleted;
 }
 
-const SET_STATUS: Statement<UserAccessRow & { changed: boolean }> = {
-  text: `with changed as (
-      update nest_auth_user_accesses set status = $3, version = version + 1, updated_at = now()
-      where ${OF_USER_AND_TENANT} and status <> $3
-      returning ${COLUMNS})
+const SET_STATUS = audited<UserAccessRow & { changed: boolean }>(
+  undefined,
+  `with seen as (
+      select status, version from nest_auth_user_accesses where ${OF_USER_AND_TENANT}),
+    changed as (
+      update nest_auth_user_accesses a set status = $3, version = a.version + 1, updated_at = now()
+      from seen
+      where a.user_id = $1 and a.tenant_id = $2 and a.version = seen.version and a.status <> $3
+      returning ${accessColumns('a')}),
+    ${accessActivity('changed', {
+      from: 'changed, seen',
+      before: `jsonb_build_object('status', seen.status)`,
+      after: `jsonb_build_object('status', changed.status)`,
+    })}
     select ${COLUMNS}, true as changed from changed
     union all
     select ${COLUMNS}, false from nest_auth_user_accesses
       where ${OF_USER_AND_TENANT} and not exists (select 1 from changed)`,
-  changes: (rows) => rows[0]?.changed === true,
-};
+  (rows) => rows[0]?.changed === true,
+);
 
 /** The row as it is now; one whose status is another still was changed by somebody else meanwhile. */
 export async function setAccessStatus(
@@ -153,38 +199,59 @@ const LOCK_FOR_DEFAULT: Statement<{ user_id: string }> = {
     for update of u for no key update of a`,
 };
 
-/** The old default goes before the new one comes: the unique index is checked row by row. */
-const CHOOSE_DEFAULT: Statement<UserAccessRow> = {
-  text: `with cleared as (
+/**
+ * The old default goes before the new one comes: the unique index is checked row by row. Both are a change of their own,
+ * each in its tenant, with an activity whose id is one of `$3`.
+ */
+const CHOOSE_DEFAULT = audited<ChosenRow>(
+  undefined,
+  `with cleared as (
       update nest_auth_user_accesses set is_default = false, version = version + 1, updated_at = now()
       where user_id = $1 and tenant_id <> $2 and is_default
-      returning 1),
+      returning user_id, tenant_id, is_default),
     chosen as (
       update nest_auth_user_accesses set is_default = true, version = version + 1, updated_at = now()
       where ${OF_USER_AND_TENANT} and not is_default and (select count(*) from cleared) >= 0
-      returning ${COLUMNS})
-    select ${COLUMNS} from chosen
+      returning ${COLUMNS}),
+    moved as (
+      select user_id, tenant_id, is_default, 1 as place from cleared
+      union all select user_id, tenant_id, is_default, 2 from chosen),
+    ${accessActivity('moved', {
+      from: 'moved',
+      id: '($3::uuid[])[moved.place]',
+      before: `jsonb_build_object('isDefault', not moved.is_default)`,
+      after: `jsonb_build_object('isDefault', moved.is_default)`,
+    })}
+    select ${COLUMNS}, true as changed, (select tenant_id from cleared) as cleared_tenant_id from chosen
     union all
-    select ${COLUMNS} from nest_auth_user_accesses
+    select ${COLUMNS}, false, null from nest_auth_user_accesses
       where ${OF_USER_AND_TENANT} and not exists (select 1 from chosen)`,
-  changes: returnsRows,
-};
+  (rows) => rows[0]?.changed === true,
+);
 
-/** Two statements, which must be in one transaction; null when there is no such access. */
+/** What became of the choice. */
+interface ChosenRow extends UserAccessRow {
+  readonly changed: boolean;
+  /** Where the user's default was before; null when there was none. */
+  readonly cleared_tenant_id: string | null;
+}
+
+/** Two statements, which must be in one transaction; undefined when there is no such access. */
 export async function chooseDefaultAccess(
   manager: EntityManager,
   userId: string,
   tenantId: string,
-): Promise<NestAuthUserAccess | null> {
+): Promise<ChosenRow | undefined> {
   const [held] = await execute(manager, LOCK_FOR_DEFAULT, [userId, tenantId]);
-  if (held === undefined) return null;
-  return toUserAccess(await executeOne(manager, CHOOSE_DEFAULT, [userId, tenantId]), manager);
+  if (held === undefined) return undefined;
+  return executeOne(manager, CHOOSE_DEFAULT, [userId, tenantId, [uuidv7(), uuidv7()]]);
 }
 
 /** `$2` null is the start. */
 const TENANTS: Statement<TenantRow> = {
   text: `select ${tenantColumns('t')} from nest_auth_user_accesses a
     join nest_auth_tenants t on t.id = a.tenant_id and t.is_active
+    join nest_auth_users u on u.id = a.user_id and u.deleted_at is null
     where a.user_id = $1 and a.status = 'active' and (t.id = '${NIL_UUID}') = $3::boolean
       and ($2::uuid is null or a.tenant_id > $2)
     order by a.tenant_id limit $4 offset $5`,

@@ -1,7 +1,12 @@
 import type { EntityManager } from 'typeorm';
+import { v7 as uuidv7 } from 'uuid';
+import { activity, audited } from '../audit/audited-statement.js';
+import { changedMetadata } from '../audit/changed-values.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import { execute, executeOne, returnsRows, type Statement, statement } from '../transaction/statement.js';
-import type { NewUser } from './create-user.queries.js';
+import { execute, executeOne, returnsRows, type Statement } from '../transaction/statement.js';
+import { contextDetails, identityCount, type NewUser } from './create-user.queries.js';
+import { tenantOfRealm } from './user-change.queries.js';
 
 /** What became of one row of a chunk; `id` is the one it was given. */
 export interface BulkRow {
@@ -13,13 +18,14 @@ export interface BulkRow {
 }
 
 const ROW = `(id uuid, email text, email_norm text, phone text, password_hash text, status text, is_active boolean,
-  metadata jsonb, platform boolean, roles jsonb, platform_roles jsonb, identities jsonb)`;
+  metadata jsonb, platform boolean, roles jsonb, platform_roles jsonb, identities jsonb, identity_count integer,
+  activity_id uuid, details jsonb)`;
 
 /**
  * The creation of `create-user.queries.ts` for many rows: `$1` the rows, `$2` the realm, `$3` the tenant or null.
  * Rows are inserted in the order of their keys, so that two chunks at once cannot lock each other out.
  */
-const CREATE = statement<BulkRow>(
+const CREATE = audited<BulkRow>(
   'create_users',
   `with input as (select * from jsonb_to_recordset($1::jsonb) as r ${ROW}),
   granted as (
@@ -47,8 +53,9 @@ const CREATE = statement<BulkRow>(
       select distinct e.user_id from extra e join nest_auth_identities n
         on n.provider_id = e.provider_id and n.provider = e.provider and n.realm_id = $2) t on t.user_id = i.id),
   person as (
-    insert into nest_auth_users (id, realm_id, email, email_norm, phone, password_hash, status, is_active, metadata)
-    select id, $2::uuid, email, email_norm, phone, password_hash, status, is_active, metadata from checked
+    insert into nest_auth_users (id, realm_id, email, email_norm, phone, password_hash, status, is_active, metadata, activated_at)
+    select id, $2::uuid, email, email_norm, phone, password_hash, status, is_active, metadata, case when is_active then now() end
+    from checked
     where roles_ok and platform_roles_ok and logins_ok
     order by email_norm, phone
     on conflict do nothing
@@ -74,11 +81,27 @@ const CREATE = statement<BulkRow>(
   platform_access_role as (
     insert into nest_auth_platform_access_roles (user_id, role_id, role_tenant_id, guard)
     select person.id, g.id, g.owner_tenant_id, g.guard
-    from person join platform_granted g on g.user_id = person.id)
-  select c.id, person.created_at, c.roles_ok, c.platform_roles_ok, coalesce(n.count, 0)::integer as identities
+    from person join platform_granted g on g.user_id = person.id),
+  made as (
+    select person.id, count(*) as identities from person join identity on identity.user_id = person.id group by person.id),
+  ${activity({
+    type: NestAuthEvents.USER_CREATED,
+    id: 'c.activity_id',
+    // A user that is short of an identity is taken back at once, and nothing has happened.
+    from: 'checked c join made on made.id = c.id and made.identities = c.identity_count',
+    userId: 'c.id',
+    tenantId: `coalesce($3::uuid, ${tenantOfRealm('$2::uuid')})`,
+    subjectType: 'user',
+    after: `jsonb_strip_nulls(jsonb_build_object('email', c.email, 'phone', c.phone, 'status', c.status,
+      'roleIds', nullif(c.roles, '[]'), 'platformRoleIds', nullif(c.platform_roles, '[]'),
+      'providers', nullif(jsonb_path_query_array(c.identities, '$[*].provider'), '[]')))
+      || ${changedMetadata('c.metadata', `'{}'::jsonb`)}`,
+    details: 'c.details',
+  })}
+  select c.id, person.created_at, c.roles_ok, c.platform_roles_ok, coalesce(made.identities, 0)::integer as identities
   from checked c
   left join person on person.id = c.id
-  left join (select user_id, count(*) from identity group by user_id) n on n.user_id = c.id`,
+  left join made on made.id = c.id`,
   (rows) => rows.some(({ created_at: createdAt }) => createdAt !== null),
 );
 
@@ -106,6 +129,9 @@ export function insertUsers(
       provider_id: providerId,
       metadata,
     })),
+    identity_count: identityCount(user),
+    activity_id: uuidv7(),
+    details: contextDetails(user.context),
   }));
   return execute(manager, CREATE, [JSON.stringify(rows), realmId, tenantId]);
 }
@@ -153,8 +179,11 @@ export function loginsOf(user: NewUser): [provider: string, providerId: string][
   ];
 }
 
+// Without an activity: what it takes back has none.
 const DISCARD: Statement<{ id: string }> = {
-  text: 'delete from nest_auth_users where id = any($1::uuid[]) returning id',
+  text: `with gone as (delete from nest_auth_users where id = any($1::uuid[]) returning id),
+    logins as (delete from nest_auth_identities i using gone where i.user_id = gone.id)
+    select id from gone`,
   changes: returnsRows,
 };
 

@@ -1,6 +1,8 @@
 import type { EntityManager } from 'typeorm';
+import { audited } from '../audit/audited-statement.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
-import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
+import { execute, executeOne, type Statement } from '../transaction/statement.js';
+import { statusSet, updateActivity } from './user-change.queries.js';
 import { toUser, userColumns, type UserRow } from './user.queries.js';
 import type { PreparedUpdate } from './user-input.policy.js';
 import type { NestAuthUser } from './user.entity.js';
@@ -76,7 +78,7 @@ function statementOf({ email, phone }: Shape): Statement<ChangeLoginRow> {
   const key = `${email}_${phone}`;
   let found = statements.get(key);
   if (found === undefined) {
-    found = statement(
+    found = audited(
       `change_login_${key}`,
       changeLoginSql({ email, phone }),
       ([row]) => row !== undefined && isChanged(row),
@@ -114,7 +116,9 @@ function changeLoginSql({ email, phone }: Shape): string {
     set: [`phone = ${number}`, 'phone_verified_at = null'],
     remove: ['phone = null', 'phone_verified_at = null'],
   }[phone];
-  return `with gate as (select ${free.join(' and ') || 'true'} as free),
+  // `held` needs no lock: the caller has one since an earlier statement.
+  return `with held as (select ${userColumns()} from nest_auth_users where id = $1),
+    gate as (select ${free.join(' and ') || 'true'} as free),
     gone as (
       delete from nest_auth_identities using gate
       where user_id = $1 and realm_id = $2 and provider = any(array[${leaving.join(', ')}]::text[]) and gate.free
@@ -129,15 +133,14 @@ function changeLoginSql({ email, phone }: Shape): string {
       returning 1),
     changed as (update nest_auth_users u set
       ${[...emailColumns, ...phoneColumns].join(', ')},
-      status = case when $3::boolean is null then u.status when $3 then 'active'
-        when u.status = 'active' then 'inactive' else u.status end,
-      is_active = case when $3::boolean is null then u.is_active else $3 end,
+      ${statusSet('$3')},
       metadata = (u.metadata - $4::text[]) || $5::jsonb,
       version = u.version + 1,
       updated_at = now()
     where u.id = $1 and u.realm_id = $2 and (select count(*) from made) = ${coming.length}
       and (select free from gate)
-    returning ${userColumns('u')})
+    returning ${userColumns('u')}),
+    ${updateActivity('held')}
     select ${userColumns('changed')}, gate.free,
       (select coalesce(jsonb_agg(to_jsonb(gone)), '[]') from gone) as gone
     from gate left join changed on true`;
@@ -145,15 +148,16 @@ function changeLoginSql({ email, phone }: Shape): string {
 
 /** Without `changes`: together with the statement that it takes back, nothing has happened. */
 const RESTORE: Statement<{ provider: string }> = {
-  text: `with left_over as (
-      delete from nest_auth_identities i using nest_auth_users u
-      where u.id = $1 and i.user_id = u.id and i.provider in ('email', 'phone')
-        and i.provider_id is distinct from case i.provider when 'email' then u.email_norm else u.phone end
+  text: `with owner as (select id, realm_id, email_norm, phone from nest_auth_users where id = $1),
+    left_over as (
+      delete from nest_auth_identities i using owner
+      where i.user_id = owner.id and i.provider in ('email', 'phone')
+        and i.provider_id is distinct from case i.provider when 'email' then owner.email_norm else owner.phone end
       returning 1)
     insert into nest_auth_identities (realm_id, user_id, provider, provider_id, metadata, created_at)
-    select u.realm_id, u.id, gone.provider, gone.provider_id, gone.metadata, gone.created_at
-    from nest_auth_users u, jsonb_to_recordset($2::jsonb)
+    select owner.realm_id, owner.id, gone.provider, gone.provider_id, gone.metadata, gone.created_at
+    from owner, jsonb_to_recordset($2::jsonb)
       as gone (provider text, provider_id text, metadata jsonb, created_at timestamptz)
-    where u.id = $1 and (select count(*) from left_over) >= 0
+    where (select count(*) from left_over) >= 0
     returning provider`,
 };

@@ -83,8 +83,9 @@ export class CreateUserOperations {
   newUser(creation: Creation, input: CreateUserHookInput): NewUser {
     // Parsing email and phone costs more than the rest of a creation here; a hook may have changed them in place.
     const prepared = this.needsTransaction ? this.#prepareAgain(creation, input) : creation.prepared;
-    const { tenantId, realmId, passwordHash, platform } = creation;
-    return { ...prepared, id: uuidv7(), realmId, tenantId, passwordHash, platform: isOnPlatform(prepared, platform) };
+    const { tenantId, realmId, passwordHash, platform, context } = creation;
+    const scope = { realmId, tenantId, platform: isOnPlatform(prepared, platform) };
+    return { ...prepared, ...scope, id: uuidv7(), passwordHash, context };
   }
 
   /** What a hook has changed obeys the same rules. */
@@ -204,7 +205,14 @@ export function madeUser(wanted: NewUser, createdAt: Date, manager: EntityManage
     version: 1,
     createdAt,
     updatedAt: createdAt,
-    deletedAt: null,
+    activatedAt: wanted.isActive ? createdAt : null,
+    deactivatedAt: null,
+    disabledAt: null,
+    scheduledDeletionAt: null,
+    lastLoginAt: null,
+    legalHoldAt: null,
+    legalHoldReason: null,
+    softDeletedAt: null,
   });
   return rememberOrigin(user, manager);
 }

@@ -1,6 +1,11 @@
 import type { EntityManager } from 'typeorm';
+import { activity, audited } from '../audit/audited-statement.js';
+import { changedMetadata } from '../audit/changed-values.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import { executeOne, type Statement, statement } from '../transaction/statement.js';
+import { executeOne, type Statement } from '../transaction/statement.js';
+import type { CreateUserContext } from './account.types.js';
+import { tenantOfRealm } from './user-change.queries.js';
 import type { PreparedUser } from './user-input.policy.js';
 
 /** Everything that one creation writes. */
@@ -11,6 +16,8 @@ export interface NewUser extends PreparedUser {
   readonly passwordHash: string | null;
   /** Also gives platform access, with `platformRoleIds`. */
   readonly platform: boolean;
+  /** Why and by whom; told by the activity. */
+  readonly context: CreateUserContext;
 }
 
 /** What the statement answers; nothing was written unless `created_at` is set. */
@@ -81,10 +88,8 @@ function statementOf(shape: Shape): Statement<CreateUserRow> {
     const complete = Number(shape.email) + Number(shape.phone) + shape.extraIdentities;
     const changes = ([row]: readonly CreateUserRow[]): boolean =>
       row?.created_at != null && row.identities === complete;
-    found =
-      shape.extraIdentities <= MAX_NAMED_IDENTITIES
-        ? statement(`create_user_${key}`, text, changes)
-        : { text, changes };
+    const name = shape.extraIdentities <= MAX_NAMED_IDENTITIES ? `create_user_${key}` : undefined;
+    found = audited(name, text, changes);
     statements.set(key, found);
   }
   return found;
@@ -99,6 +104,7 @@ function valuesOf(user: NewUser, shape: Shape): unknown[] {
     user.isActive ? 'active' : 'pending',
     user.isActive,
     JSON.stringify(user.metadata),
+    jsonOrNull(contextDetails(user.context)),
     ...(shape.email ? [user.email, user.emailNorm] : []),
     ...(shape.phone ? [user.phone] : []),
     ...(shape.tenant ? [user.tenantId] : []),
@@ -113,8 +119,17 @@ function valuesOf(user: NewUser, shape: Shape): unknown[] {
   ];
 }
 
+/** What the activity tells about the reason of a creation: nothing when nothing was said. */
+export function contextDetails({ source, actorId }: CreateUserContext): object | null {
+  return source === undefined && actorId === undefined ? null : { source, actorId };
+}
+
+function jsonOrNull(value: object | null): string | null {
+  return value === null ? null : JSON.stringify(value);
+}
+
 function createUserSql(shape: Shape): string {
-  let last = 6;
+  let last = 7;
   const next = (): string => `$${(last += 1)}`;
   const [email, emailNorm] = shape.email ? [next(), next()] : ['null::text', 'null::text'];
   const phone = shape.phone ? next() : 'null::text';
@@ -153,8 +168,9 @@ function createUserSql(shape: Shape): string {
         ${shape.roles === 'none' ? 'true' : `(select count(*) from role) = ${shape.roles === 'one' ? '1' : `cardinality(${roles}::uuid[])`}`} as roles_ok,
         ${platformRoles === '' ? 'true' : `(select count(*) from platform_role) = cardinality(${platformRoles}::uuid[])`} as platform_roles_ok)`,
     `person as (
-      insert into nest_auth_users (id, realm_id, email, email_norm, phone, password_hash, status, is_active, metadata)
-      select $1::uuid, $2::uuid, ${email}, ${emailNorm}, ${phone}, $3::text, $4::text, $5::boolean, $6::jsonb
+      insert into nest_auth_users (id, realm_id, email, email_norm, phone, password_hash, status, is_active, metadata, activated_at)
+      select $1::uuid, $2::uuid, ${email}, ${emailNorm}, ${phone}, $3::text, $4::text, $5::boolean, $6::jsonb,
+        case when $5::boolean then now() end
       from gate where tenant_ok and roles_ok and platform_roles_ok ${taken.join(' ')}
       on conflict do nothing
       returning id, created_at)`,
@@ -166,6 +182,25 @@ function createUserSql(shape: Shape): string {
       returning 1)`,
     ...accessSql(shape, tenant),
     ...platformSql(shape),
+    activity({
+      type: NestAuthEvents.USER_CREATED,
+      // A user that is short of an identity is taken back at once, and nothing has happened.
+      from: `person where (select count(*) from identity) = ${Number(shape.email) + Number(shape.phone) + shape.extraIdentities}`,
+      userId: 'person.id',
+      tenantId: shape.tenant ? tenant : tenantOfRealm('$2::uuid'),
+      subjectType: 'user',
+      after: `jsonb_strip_nulls(jsonb_build_object(${[
+        `'email', ${email}::text`,
+        `'phone', ${phone}::text`,
+        `'status', $4::text`,
+        ...(shape.roles === 'none' ? [] : [`'roleIds', (select jsonb_agg(id) from role)`]),
+        ...(platformRoles === '' ? [] : [`'platformRoleIds', (select jsonb_agg(id) from platform_role)`]),
+        ...(extras.length === 0
+          ? []
+          : [`'providers', jsonb_build_array(${extras.map(({ provider }) => `${provider}::text`).join(', ')})`]),
+      ].join(', ')})) || ${changedMetadata('$6::jsonb', `'{}'::jsonb`)}`,
+      details: '$7::jsonb',
+    }),
   ];
   return `with ${parts.join(',\n    ')}
     select tenant_ok, roles_ok, platform_roles_ok,

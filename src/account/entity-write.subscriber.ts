@@ -5,12 +5,15 @@ import type {
   LoadEvent,
   ObjectLiteral,
   RemoveEvent,
+  SoftRemoveEvent,
   UpdateEvent,
 } from 'typeorm';
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import { NestAuthBaseEntity } from '../transaction/base.entity.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
-import { LOGIN_PROVIDERS, UserStatusEnum } from './account.types.js';
+import { LOGIN_PROVIDERS } from './account.types.js';
+import type { LifecycleDependents } from './lifecycle-dependents.js';
+import { alignStatus, refusal, refuseMoments } from './status-writes.policy.js';
 
 /** Junction tables behind many-to-many relations, and what to call instead of saving the relation. */
 const JUNCTIONS: Readonly<Record<string, string>> = {
@@ -26,6 +29,8 @@ const JUNCTIONS: Readonly<Record<string, string>> = {
  * in step; a save of an entity that has changed meanwhile is refused. Raw SQL passes this by and meets the constraints.
  */
 export class EntityWriteSubscriber implements EntitySubscriberInterface {
+  constructor(private readonly dependents: LifecycleDependents) {}
+
   afterLoad(entity: ObjectLiteral, event?: LoadEvent<ObjectLiteral>): void {
     if (entity instanceof NestAuthBaseEntity && event !== undefined) rememberOrigin(entity, event.manager);
   }
@@ -47,7 +52,24 @@ export class EntityWriteSubscriber implements EntitySubscriberInterface {
     const changed =
       databaseEntity === undefined ? Object.keys(entity) : event.updatedColumns.map(({ propertyName }) => propertyName);
     refuseLoginColumns(changed);
+    refuseMoments(changed);
     alignStatus(entity, changed, databaseEntity);
+    if (this.dependents.any && databaseEntity === undefined && entity['isActive'] === false) {
+      throw refusal('This update names nobody whose sessions would have to end; call UserService.updateUserStatus()');
+    }
+  }
+
+  /** Saved as inactive: what only an active user may have ends in the same transaction. */
+  async afterUpdate({ metadata, entity, databaseEntity, manager }: UpdateEvent<ObjectLiteral>): Promise<void> {
+    if (metadata.tableName !== 'nest_auth_users' || !this.dependents.any) return;
+    if (databaseEntity?.['isActive'] === true && entity?.['isActive'] === false) {
+      await this.dependents.end(manager, [databaseEntity['id'] as string]);
+    }
+  }
+
+  beforeSoftRemove({ metadata }: SoftRemoveEvent<ObjectLiteral>): void {
+    if (metadata.tableName !== 'nest_auth_users') return;
+    throw refusal('A soft deletion also frees the logins; call UserLifecycleService.softDeleteById()');
   }
 
   beforeRemove(event: RemoveEvent<ObjectLiteral>): void {
@@ -97,33 +119,4 @@ function refuseLoginColumns(changed: readonly string[]): void {
   if (changed.includes('phone')) {
     throw refusal('A phone is changed together with its identity; call user.updatePhone() or UserService.updateUser()');
   }
-}
-
-/** `status` and `isActive` say the same: whoever sets one of them sets the other. */
-function alignStatus(
-  entity: ObjectLiteral,
-  changed: readonly string[],
-  databaseEntity: ObjectLiteral | undefined,
-): void {
-  const status = changed.includes('status');
-  const isActive = changed.includes('isActive');
-  if (status && isActive) {
-    if ((entity['status'] === UserStatusEnum.ACTIVE) === entity['isActive']) return;
-    throw refusal('status and isActive contradict each other; set one of them');
-  }
-  if (status) entity['isActive'] = entity['status'] === UserStatusEnum.ACTIVE;
-  if (isActive) entity['status'] = statusFor(entity['isActive'] as boolean, databaseEntity);
-}
-
-function statusFor(isActive: boolean, databaseEntity: ObjectLiteral | undefined): unknown {
-  if (isActive) return UserStatusEnum.ACTIVE;
-  const inactive = UserStatusEnum.INACTIVE;
-  if (databaseEntity === undefined) {
-    return () => `CASE WHEN status = '${UserStatusEnum.ACTIVE}' THEN '${inactive}' ELSE status END`;
-  }
-  return databaseEntity['status'] === UserStatusEnum.ACTIVE ? inactive : databaseEntity['status'];
-}
-
-function refusal(message: string): NestAuthError {
-  return new NestAuthError('ENTITY_WRITE_REFUSED', message);
 }

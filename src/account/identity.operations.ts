@@ -20,7 +20,8 @@ import type { NestAuthUser } from './user.entity.js';
 import type { UserOperations } from './user.operations.js';
 import { lostEveryRace, userNotFound } from './user-refusals.policy.js';
 import { prepareIdentity } from './user-input.policy.js';
-import { lockUser, readPasswordHash, storePasswordHash, upgradePasswordHash } from './user.queries.js';
+import { storePasswordHash, upgradePasswordHash } from './user-change.queries.js';
+import { lockUser, readPasswordHash } from './user.queries.js';
 
 /** What the helpers of a user entity do, by the same operations as the services. */
 export class IdentityOperations implements AccountPort {
@@ -103,8 +104,7 @@ export class IdentityOperations implements AccountPort {
     provider: 'email' | 'phone',
     providerId: string,
   ): Promise<NestAuthIdentity | null> {
-    const identity =
-      (await findLoginIdentity(manager, user, provider)) ?? (await healLoginIdentity(manager, user, provider));
+    const identity = (await findLoginIdentity(manager, user, provider)) ?? (await this.#heal(manager, user, provider));
     if (identity === null) return null;
     if (identity.providerId === providerId) return identity;
     const method = provider === 'email' ? 'updateEmail' : 'updatePhone';
@@ -113,6 +113,17 @@ export class IdentityOperations implements AccountPort {
       `The user has another ${provider}, and its identity is always equal to it; change both with ${method}`,
       { details: { fields: [provider] } },
     );
+  }
+
+  /** Repairs what somebody has deleted by hand: no hook of the host is asked, but it is announced like any identity made. */
+  async #heal(
+    manager: EntityManager,
+    user: NestAuthUser,
+    provider: 'email' | 'phone',
+  ): Promise<NestAuthIdentity | null> {
+    const identity = await healLoginIdentity(manager, user, provider);
+    if (identity !== null) this.users.announceUpdated(manager, user, {}, ['identities']);
+    return identity;
   }
 
   async updateOrCreateIdentity(

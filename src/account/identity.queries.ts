@@ -1,8 +1,12 @@
 import type { EntityManager } from 'typeorm';
+import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
+import { changedMetadata } from '../audit/changed-values.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
 import { execute, executeOne, returnsRows, type Statement, statement } from '../transaction/statement.js';
 import { NestAuthIdentity } from './identity.entity.js';
+import { tenantOfRealm } from './user-change.queries.js';
 import type { NestAuthUser } from './user.entity.js';
 
 interface IdentityRow {
@@ -17,11 +21,40 @@ interface IdentityRow {
 
 const COLUMNS = 'provider, provider_id, realm_id, user_id, metadata, created_at';
 
+/** The activity of a change of identities: `before` and `after` are lists of those that went, came or are another one. */
+function identityActivity(
+  user: { readonly id: string; readonly realm: string },
+  { from, before, after }: Pick<ActivityParts, 'from'> & { readonly before: string; readonly after: string },
+): string {
+  return activity({
+    type: NestAuthEvents.USER_UPDATED,
+    userId: user.id,
+    tenantId: tenantOfRealm(user.realm),
+    subjectType: 'user',
+    from,
+    before: `jsonb_build_object('identities', coalesce(${before}, '[]'))`,
+    after: `jsonb_build_object('identities', coalesce(${after}, '[]'))`,
+  });
+}
+
+/** An identity in an activity, with what `other` has not of its metadata. */
+function identityValues(row: string, other: string): string {
+  return `jsonb_build_object('provider', ${row}.provider, 'providerId', ${row}.provider_id)
+    || ${changedMetadata(`${row}.metadata`, other)}`;
+}
+
+const NO_METADATA = `'{}'::jsonb`;
+const MADE = {
+  from: 'made',
+  before: 'null::jsonb',
+  after: `jsonb_build_array(${identityValues('made', NO_METADATA)})`,
+};
+
 /**
  * Inserts the identity, or answers the one that is there, whoever has it. Empty only when a concurrent transaction
  * has committed it since the statement began: then the statement is run again.
  */
-const FIND_OR_CREATE = statement<IdentityRow>(
+const FIND_OR_CREATE = audited<IdentityRow>(
   'identity_find_or_create',
   `with made as (
     insert into nest_auth_identities (realm_id, user_id, provider, provider_id, metadata)
@@ -29,10 +62,12 @@ const FIND_OR_CREATE = statement<IdentityRow>(
     where exists (select 1 from nest_auth_users where id = $2 and realm_id = $1 and deleted_at is null for key share)
       and not exists (select 1 from nest_auth_identities where provider_id = $4 and provider = $3 and realm_id = $1)
     on conflict do nothing
-    returning ${COLUMNS})
+    returning ${COLUMNS}),
+  ${identityActivity({ id: 'made.user_id', realm: 'made.realm_id' }, MADE)}
   select ${COLUMNS}, true as made from made
   union all
-  select ${COLUMNS}, false from nest_auth_identities where provider_id = $4 and provider = $3 and realm_id = $1`,
+  select ${COLUMNS}, false from nest_auth_identities
+    where provider_id = $4 and provider = $3 and realm_id = $1 and not exists (select 1 from made)`,
   (rows) => rows[0]?.made === true,
 );
 
@@ -44,8 +79,12 @@ type ReplaceRow = { readonly [Key in keyof IdentityRow]: IdentityRow[Key] | null
   readonly gone: unknown[];
 };
 
-const REPLACE: Statement<ReplaceRow> = {
-  text: `with gate as (
+/** `was` needs no lock, here and in the patch: the caller holds the user, as does whoever else changes these. */
+const REPLACE = audited<ReplaceRow>(
+  undefined,
+  `with was as (
+      select ${COLUMNS} from nest_auth_identities where user_id = $2 and realm_id = $1 and provider = $3),
+    gate as (
       select not exists (select 1 from nest_auth_identities
         where provider_id = $4 and provider = $3 and realm_id = $1 and user_id <> $2) as free),
     gone as (
@@ -59,11 +98,26 @@ const REPLACE: Statement<ReplaceRow> = {
       on conflict (provider_id, provider, realm_id) do update
         set metadata = (nest_auth_identities.metadata - $5::text[]) || $6::jsonb
         where nest_auth_identities.user_id = excluded.user_id
-      returning ${COLUMNS})
+      returning ${COLUMNS}),
+    unlike as (
+      select ${identityValues('was', `coalesce(made.metadata, ${NO_METADATA})`)} as before,
+        ${identityValues('made', `coalesce(was.metadata, ${NO_METADATA})`)} as after,
+        was.provider is not null as existed, made.provider is not null as exists_now
+      from was full join made on made.provider_id = was.provider_id
+      where was.metadata is distinct from made.metadata),
+    ${identityActivity(
+      { id: '$2::uuid', realm: '$1::uuid' },
+      {
+        from: `(select jsonb_agg(before) filter (where existed) as before, jsonb_agg(after) filter (where exists_now) as after
+          from unlike having count(*) > 0 and exists (select 1 from made)) as replaced`,
+        before: 'replaced.before',
+        after: 'replaced.after',
+      },
+    )}
     select ${COLUMNS}, gate.free, (select coalesce(jsonb_agg(to_jsonb(gone)), '[]') from gone) as gone
     from gate left join made on true`,
-  changes: ([row]) => row !== undefined && isReplaced(row),
-};
+  ([row]) => row !== undefined && isReplaced(row),
+);
 
 /** Without `changes`: together with the replacement that it takes back, nothing has happened. */
 const RESTORE: Statement<{ provider_id: string }> = {
@@ -77,26 +131,47 @@ function isReplaced(row: ReplaceRow): row is ReplaceRow & IdentityRow {
   return row.provider !== null;
 }
 
-const PATCH: Statement<IdentityRow> = {
-  text: `update nest_auth_identities set metadata = (metadata - $4::text[]) || $5::jsonb
-    where user_id = $2 and realm_id = $1 and provider = $3 returning ${COLUMNS}`,
-  changes: returnsRows,
-};
+const PATCH = audited<IdentityRow>(
+  undefined,
+  `with was as (
+      select ${COLUMNS} from nest_auth_identities where user_id = $2 and realm_id = $1 and provider = $3),
+    changed as (
+      update nest_auth_identities i set metadata = (i.metadata - $4::text[]) || $5::jsonb
+      from was where i.provider_id = was.provider_id and i.provider = was.provider and i.realm_id = was.realm_id
+      returning i.provider, i.provider_id, i.realm_id, i.user_id, i.metadata, i.created_at),
+    ${identityActivity(
+      { id: '$2::uuid', realm: '$1::uuid' },
+      {
+        from: `(select jsonb_agg(${identityValues('was', 'changed.metadata')}) as before,
+            jsonb_agg(${identityValues('changed', 'was.metadata')}) as after
+          from was join changed on changed.provider_id = was.provider_id
+          where changed.metadata <> was.metadata having count(*) > 0) as patched`,
+        before: 'patched.before',
+        after: 'patched.after',
+      },
+    )}
+    select ${COLUMNS} from changed`,
+  returnsRows,
+);
 
 const OF_PROVIDER = statement<IdentityRow>(
   'identity_of_provider',
   `select ${COLUMNS} from nest_auth_identities where user_id = $2 and realm_id = $1 and provider = $3`,
 );
 
-const HEAL: Statement<IdentityRow> = {
-  text: `insert into nest_auth_identities (realm_id, user_id, provider, provider_id)
-    select u.realm_id, u.id, $2::text, login.id
-    from nest_auth_users u, lateral (select case $2::text when 'email' then u.email_norm else u.phone end as id) login
-    where u.id = $1 and u.deleted_at is null and login.id is not null
-    on conflict do nothing
-    returning ${COLUMNS}`,
-  changes: returnsRows,
-};
+const HEAL = audited<IdentityRow>(
+  undefined,
+  `with made as (
+      insert into nest_auth_identities (realm_id, user_id, provider, provider_id)
+      select u.realm_id, u.id, $2::text, login.id
+      from nest_auth_users u, lateral (select case $2::text when 'email' then u.email_norm else u.phone end as id) login
+      where u.id = $1 and u.deleted_at is null and login.id is not null
+      on conflict do nothing
+      returning ${COLUMNS}),
+    ${identityActivity({ id: 'made.user_id', realm: 'made.realm_id' }, MADE)}
+    select ${COLUMNS} from made`,
+  returnsRows,
+);
 
 /** Makes the identity of a login that the user's row has, where somebody has deleted it by hand; else null. */
 export async function healLoginIdentity(

@@ -96,7 +96,11 @@ export async function explainRoles(
 }
 
 // Without `changes`: together with the insertion that it takes back, nothing has happened.
-const DISCARD: Statement<{ id: string }> = { text: 'delete from nest_auth_users where id = $1 returning id' };
+const DISCARD: Statement<{ id: string }> = {
+  text: `with gone as (delete from nest_auth_users where id = $1 returning id),
+    logins as (delete from nest_auth_identities i using gone where i.user_id = gone.id)
+    select id from gone`,
+};
 
 /** Takes back a user whose identities lost a race, in the transaction that made it. */
 export async function discardUser(manager: EntityManager, id: string): Promise<void> {

@@ -15,13 +15,13 @@ import { emailExists, findPlatformUserByEmail, findUserById, findUserByLogin } f
 const MAX_TENANTS = 100;
 
 const TENANTS_OF_LOGIN: Statement<Record<keyof NestAuthTenant, unknown>> = {
-  text: `select distinct on (t.id) t.id, t.name, t.slug, t.description, t.is_active as "isActive", t.metadata, t.version,
+  text: `with login as (select user_id from nest_auth_identities where provider_id = $2 and provider = $1)
+    select distinct on (t.id) t.id, t.name, t.slug, t.description, t.is_active as "isActive", t.metadata, t.version,
       t.created_at as "createdAt", t.updated_at as "updatedAt"
-    from nest_auth_identities i
-    join nest_auth_users u on u.id = i.user_id and u.is_active and u.deleted_at is null
+    from login
+    join nest_auth_users u on u.id = login.user_id and u.is_active and u.deleted_at is null
     join nest_auth_user_accesses a on a.user_id = u.id and a.status = 'active'
     join nest_auth_tenants t on t.id = a.tenant_id and t.is_active
-    where i.provider_id = $2 and i.provider = $1
     order by t.id limit ${MAX_TENANTS}`,
 };
 

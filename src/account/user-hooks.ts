@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import type { LifecycleCommand } from '../lifecycle/transitions.policy.js';
 import type { CreateUserContext, CreateUserInput, UpdateUserInput } from './account.types.js';
 import type { NestAuthUser } from './user.entity.js';
 
@@ -10,6 +11,8 @@ export interface UserChange extends UpdateUserInput {
   readonly emailVerified?: boolean;
   readonly phoneVerified?: boolean;
   readonly passwordChanged?: true;
+  /** The command of `UserLifecycleService` or of a batch that moves the user. */
+  readonly transition?: LifecycleCommand;
   /** Names of the providers whose identities change without the email or phone. */
   readonly identities?: readonly string[];
 }

@@ -2,14 +2,15 @@ import type { EntityManager } from 'typeorm';
 import { In } from 'typeorm';
 import { assertUuid, InputIssues } from '../errors/input.js';
 import {
+  beginningWith,
   cursorKind,
   encodeCursor,
   PAGE_FIELDS,
   readIdCursor,
   readPage,
-  startingWith,
   toPage,
 } from '../transaction/keyset.js';
+import { NIL_UUID } from '../tenant/tenant.types.js';
 import { execute, executeOne } from '../transaction/statement.js';
 import { withRunner } from '../transaction/with-runner.js';
 import { UserStatusEnum } from './account.types.js';
@@ -28,6 +29,7 @@ const FIELDS = [
   'tenantId',
   'status',
   'isActive',
+  'softDeleted',
   'role',
   'platform',
   'search',
@@ -36,6 +38,15 @@ const FIELDS = [
 ] as const satisfies readonly (keyof GetUsersOptions)[];
 
 const SEARCH = { min: 2, max: 100 } as const;
+
+const MEMBERS = 'nest_auth_user_accesses a join nest_auth_users u on u.id = a.user_id';
+
+/**
+ * One member after the other until the page is full. Left to itself PostgreSQL walks through users and members side by
+ * side, which passes everybody who is in other tenants; OFFSET 0 keeps it from that.
+ */
+const EACH_MEMBER = `nest_auth_user_accesses a cross join lateral (
+  select ${userColumns('m')} from nest_auth_users m where m.id = a.user_id offset 0) u`;
 
 /** One page of users, and the cursor of the next. One statement, and one a relation that is asked for. */
 export async function listUsers(manager: EntityManager, options: GetUsersOptions): Promise<UserPage> {
@@ -47,7 +58,7 @@ export async function listUsers(manager: EntityManager, options: GetUsersOptions
   const after = readIdCursor(kind, window.after);
   if (after !== null) query.where(`${query.key} ${descending ? '<' : '>'} ${query.bind(after)}::uuid`);
   // One row more than asked for tells whether there is a next page.
-  const text = `${query.select(userColumns('u'))} order by ${query.key} ${descending ? 'desc' : 'asc'}
+  const text = `${query.page()} order by ${query.key} ${descending ? 'desc' : 'asc'}
     limit ${query.bind(window.limit + 1)} offset ${query.bind(window.offset)}`;
   const rows = await execute<UserRow>(manager, { text }, query.values);
   const page = toPage(
@@ -63,7 +74,7 @@ export async function listUsers(manager: EntityManager, options: GetUsersOptions
 export async function countUsers(manager: EntityManager, options: GetUsersOptions): Promise<number> {
   checkFilter(options);
   const query = new UserQuery(options);
-  const row = await executeOne<{ count: string }>(manager, { text: query.select('count(*) as count') }, query.values);
+  const row = await executeOne<{ count: string }>(manager, { text: query.count() }, query.values);
   return Number(row.count);
 }
 
@@ -79,6 +90,7 @@ export async function withRelations(
   const loaded = await withRunner(manager, (own) =>
     own.find(NestAuthUser, {
       where: { id: In(users.map(({ id }) => id)) },
+      withDeleted: true,
       relations,
     }),
   );
@@ -92,14 +104,15 @@ class UserQuery {
   /** What the list is ordered by: the column of the index that leads into it. */
   readonly key: string;
   readonly #from: string;
-  readonly #conditions = ['u.deleted_at is null'];
+  readonly #pageFrom: string;
+  readonly #conditions: string[];
 
-  constructor({ tenantId, status, isActive, role, platform, search }: GetUsersOptions) {
+  constructor({ tenantId, status, isActive, softDeleted, role, platform, search }: GetUsersOptions) {
+    this.#conditions = [`u.deleted_at is ${softDeleted === true ? 'not ' : ''}null`];
     this.key = tenantId === undefined ? 'u.id' : 'a.user_id';
-    this.#from =
-      tenantId === undefined
-        ? 'nest_auth_users u'
-        : 'nest_auth_user_accesses a join nest_auth_users u on u.id = a.user_id';
+    this.#from = tenantId === undefined ? 'nest_auth_users u' : MEMBERS;
+    // What is searched for may be had by an index of its own, and then be looked for among the members.
+    this.#pageFrom = tenantId === undefined || search !== undefined ? this.#from : EACH_MEMBER;
     const tenant = tenantId === undefined ? undefined : `${this.bind(tenantId)}::uuid`;
     if (tenant !== undefined) this.where(`a.tenant_id = ${tenant}`);
     if (status !== undefined) this.where(`u.status = any(${this.bind([status].flat())}::text[])`);
@@ -108,10 +121,7 @@ class UserQuery {
       this.where('exists (select 1 from nest_auth_platform_accesses p where p.user_id = u.id)');
     }
     if (role !== undefined) this.#whereRole(role, tenant);
-    if (search !== undefined) {
-      const prefix = this.bind(startingWith(search.trim().toLowerCase()));
-      this.where(`(u.email_norm like ${prefix} or u.phone like ${prefix})`);
-    }
+    if (search !== undefined) this.#whereLogin(search.trim().toLowerCase());
   }
 
   bind(value: unknown): string {
@@ -123,12 +133,27 @@ class UserQuery {
     this.#conditions.push(condition);
   }
 
-  select(columns: string): string {
-    return `select ${columns} from ${this.#from} where ${this.#conditions.join(' and ')}`;
+  /** The rows of a page, up to its order and limit. */
+  page(): string {
+    return `select ${userColumns('u')} from ${this.#pageFrom} where ${this.#conditions.join(' and ')}`;
+  }
+
+  count(): string {
+    return `select count(*) as count from ${this.#from} where ${this.#conditions.join(' and ')}`;
+  }
+
+  /** Phone numbers are stored with their plus: without one there is nothing to look for among them. */
+  #whereLogin(beginning: string): void {
+    const [from, to] = beginningWith(beginning).map((value) => this.bind(value));
+    const within = (column: string): string => `(${column} ~>=~ ${from} and ${column} ~<~ ${to})`;
+    const email = within('u.email_norm');
+    this.where(beginning.startsWith('+') ? `(${email} or ${within('u.phone')})` : email);
   }
 
   #whereRole({ name, guard }: { name: string; guard: string }, tenant: string | undefined): void {
-    const role = `r.name = ${this.bind(name)} and r.guard = ${this.bind(guard)}`;
+    // What a tenant gives is its own or the system's: the index of roles begins with their owner.
+    const owner = tenant === undefined ? '' : `and r.owner_tenant_id in ('${NIL_UUID}', ${tenant})`;
+    const role = `r.name = ${this.bind(name)} and r.guard = ${this.bind(guard)} ${owner}`;
     const inTenant = tenant === undefined ? '' : `and g.tenant_id = ${tenant}`;
     const onPlatform = `exists (select 1 from nest_auth_platform_access_roles g
       join nest_auth_roles r on r.id = g.role_id where g.user_id = u.id and ${role})`;
@@ -143,6 +168,7 @@ function filterOf({
   after: _a,
   limit: _l,
   offset: _o,
+  replica: _s,
   relations: _r,
   ...filter
 }: GetUsersOptions): Record<string, unknown> {
@@ -175,7 +201,7 @@ function checkTree(issues: InputIssues, path: string, relations: unknown, known:
 function checkFilter(options: GetUsersOptions): void {
   const issues = new InputIssues();
   issues.fields(options, FIELDS);
-  const { tenantId, status, isActive, role, search, sortOrder, platform } = options;
+  const { tenantId, status, isActive, softDeleted, role, search, sortOrder, platform } = options;
   checkRelations(options.relations);
   if ('tenantId' in options) assertUuid('tenantId', tenantId);
   const statuses = Object.values(UserStatusEnum);
@@ -183,6 +209,7 @@ function checkFilter(options: GetUsersOptions): void {
     issues.add('status', `must be among ${statuses.join(', ')}`);
   }
   if (isActive !== undefined) issues.boolean('isActive', isActive);
+  if (softDeleted !== undefined) issues.boolean('softDeleted', softDeleted);
   if (platform !== undefined) issues.boolean('platform', platform);
   if (sortOrder !== undefined && sortOrder !== 'asc' && sortOrder !== 'desc') {
     issues.add('sortOrder', 'must be asc or desc');

@@ -24,6 +24,8 @@ export interface GetUsersOptions extends PageOptions {
   readonly tenantId?: string;
   readonly status?: UserStatusEnum | readonly UserStatusEnum[];
   readonly isActive?: boolean;
+  /** Soft-deleted users only, who are in no other list: for the screen that restores them. @default false */
+  readonly softDeleted?: boolean;
   /** Holders of this role, in `tenantId` when that is given. */
   readonly role?: { readonly name: string; readonly guard: string };
   /** Users with platform access only. */

@@ -9,6 +9,18 @@ export function userNotFound(id: string): NestAuthError {
   return new NestAuthError('USER_NOT_FOUND', 'There is no such user', { details: { ids: [id] } });
 }
 
+export function userDisabled(id: string): NestAuthError {
+  return new NestAuthError('USER_DISABLED', 'The user is disabled, which is for good; nobody activates it any more', {
+    details: { ids: [id] },
+  });
+}
+
+export function userOnLegalHold(id: string): NestAuthError {
+  return new NestAuthError('USER_ON_LEGAL_HOLD', 'A legal hold keeps the user; release it first', {
+    details: { ids: [id] },
+  });
+}
+
 export function tenantNotFound(): NestAuthError {
   return new NestAuthError('TENANT_NOT_FOUND', 'The tenant does not exist or is not active');
 }

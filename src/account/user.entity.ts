@@ -2,6 +2,7 @@ import {
   Check,
   Column,
   CreateDateColumn,
+  DeleteDateColumn,
   Entity,
   Index,
   OneToMany,
@@ -33,11 +34,32 @@ import { NestAuthIdentity } from './identity.entity.js';
 @Unique('nest_auth_users_realm_uq', ['id', 'realmId'])
 @Index('nest_auth_users_realm_email_uq', ['realmId', 'emailNorm'], { unique: true, where: 'deleted_at IS NULL' })
 @Index('nest_auth_users_realm_phone_uq', ['realmId', 'phone'], { unique: true, where: 'deleted_at IS NULL' })
+// TypeORM knows no operator class: the migration makes them, and synchronizing leaves them alone.
+@Index('nest_auth_users_email_search_ix', { synchronize: false })
+@Index('nest_auth_users_phone_search_ix', { synchronize: false })
 @Check('nest_auth_users_status_ck', `status IN ('pending', 'active', 'inactive', 'disabled', 'scheduled_deletion')`)
 @Check('nest_auth_users_is_active_ck', `is_active = (status = 'active')`)
 @Check('nest_auth_users_email_ck', `(email IS NULL) = (email_norm IS NULL)`)
 @Check('nest_auth_users_email_verified_ck', `email_verified_at IS NULL OR email IS NOT NULL`)
 @Check('nest_auth_users_phone_verified_ck', `phone_verified_at IS NULL OR phone IS NOT NULL`)
+@Index('nest_auth_users_status_ix', ['status', 'id'])
+@Index('nest_auth_users_deleted_ix', ['id'], { where: 'deleted_at IS NOT NULL' })
+@Check(
+  'nest_auth_users_activated_ck',
+  `(status <> 'pending' OR activated_at IS NULL) AND (status <> 'active' OR activated_at IS NOT NULL)`,
+)
+@Check(
+  'nest_auth_users_deactivated_ck',
+  `(status <> 'inactive' OR deactivated_at IS NOT NULL) AND (deactivated_at IS NULL OR status IN ('inactive', 'disabled', 'scheduled_deletion'))`,
+)
+@Check('nest_auth_users_disabled_ck', `(disabled_at IS NOT NULL) = (status IN ('disabled', 'scheduled_deletion'))`)
+@Check('nest_auth_users_deleted_ck', `deleted_at IS NULL OR status IN ('disabled', 'scheduled_deletion')`)
+@Check(
+  'nest_auth_users_scheduled_ck',
+  `(scheduled_deletion_at IS NOT NULL) = (status = 'scheduled_deletion') AND (status <> 'scheduled_deletion' OR deleted_at IS NOT NULL)`,
+)
+@Check('nest_auth_users_parked_ck', `(parked_identities IS NOT NULL) = (deleted_at IS NOT NULL)`)
+@Check('nest_auth_users_legal_hold_ck', `(legal_hold_at IS NULL) = (legal_hold_reason IS NULL)`)
 export class NestAuthUser extends NestAuthBaseEntity {
   /** UUIDv7, made by the application: it sorts by creation time. */
   @PrimaryColumn({ name: 'id', type: 'uuid', primaryKeyConstraintName: 'nest_auth_users_pk' })
@@ -68,6 +90,10 @@ export class NestAuthUser extends NestAuthBaseEntity {
   @Column({ name: 'password_hash', type: 'text', nullable: true, select: false, insert: false, update: false })
   passwordHash?: string | null;
 
+  /** Changes with the password, and when the user leaves `ACTIVE`: what was begun under another one has ended. */
+  @Column({ name: 'security_stamp', type: 'integer', default: 1, select: false, insert: false, update: false })
+  securityStamp?: number;
+
   @Column({ name: 'status', type: 'text', default: UserStatusEnum.ACTIVE })
   status!: UserStatusEnum;
 
@@ -86,8 +112,38 @@ export class NestAuthUser extends NestAuthBaseEntity {
   @UpdateDateColumn({ name: 'updated_at', type: 'timestamptz', precision: 3, default: () => 'now()', update: false })
   updatedAt!: Date;
 
-  @Column({ name: 'deleted_at', type: 'timestamptz', precision: 3, nullable: true, update: false })
-  deletedAt!: Date | null;
+  /** When the user last became active; null for one who never was. */
+  @Column({ name: 'activated_at', type: 'timestamptz', precision: 3, nullable: true, default: () => 'now()' })
+  activatedAt!: Date | null;
+
+  /** When an inactive user was deactivated; kept while the user is disabled. */
+  @Column({ name: 'deactivated_at', type: 'timestamptz', precision: 3, nullable: true })
+  deactivatedAt!: Date | null;
+
+  @Column({ name: 'disabled_at', type: 'timestamptz', precision: 3, nullable: true, update: false })
+  disabledAt!: Date | null;
+
+  /** When the soft-deleted user may be deleted for good. */
+  @Column({ name: 'scheduled_deletion_at', type: 'timestamptz', precision: 3, nullable: true, update: false })
+  scheduledDeletionAt!: Date | null;
+
+  @Column({ name: 'last_login_at', type: 'timestamptz', precision: 3, nullable: true, update: false })
+  lastLoginAt!: Date | null;
+
+  /** Since when nobody may delete the user, softly or for good. */
+  @Column({ name: 'legal_hold_at', type: 'timestamptz', precision: 3, nullable: true, update: false })
+  legalHoldAt!: Date | null;
+
+  @Column({ name: 'legal_hold_reason', type: 'text', nullable: true, update: false })
+  legalHoldReason!: string | null;
+
+  /** The finders of TypeORM leave soft-deleted users out, as every look-up of ours does, unless told `withDeleted`. */
+  @DeleteDateColumn({ name: 'deleted_at', type: 'timestamptz', precision: 3, nullable: true, update: false })
+  softDeletedAt!: Date | null;
+
+  // What a soft-deleted user was recognised by: free for others, and put back when the user is restored.
+  @Column({ name: 'parked_identities', type: 'jsonb', nullable: true, select: false, insert: false, update: false })
+  parkedIdentities?: unknown;
 
   @OneToMany(() => NestAuthIdentity, (identity) => identity.user)
   identities?: Relation<NestAuthIdentity[]>;
@@ -185,9 +241,14 @@ export class NestAuthUser extends NestAuthBaseEntity {
     return access.port.getPlatformAccess(this, createIfNotExists, access.manager);
   }
 
+  /** Whether a legal hold keeps the user from being deleted. */
+  get isOnLegalHold(): boolean {
+    return this.legalHoldAt !== null;
+  }
+
   /** Leaves secrets out, also when a host selected them on purpose. */
   toJSON(): Record<string, unknown> {
-    const { passwordHash: _hash, emailNorm: _norm, ...visible } = this;
+    const { passwordHash: _hash, emailNorm: _norm, parkedIdentities: _parked, ...visible } = this;
     return visible;
   }
 }

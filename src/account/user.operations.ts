@@ -3,10 +3,11 @@ import type { EventPublisher } from '../events/event-publisher.js';
 import { UserDeletedEvent, UserUpdatedEvent } from '../events/nest-auth.events.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import { shielded } from '../transaction/optimistic.js';
-import type { UpdateUserInput } from './account.types.js';
+import { type UpdateUserInput, UserStatusEnum } from './account.types.js';
 import { loginChange, writeLoginChange } from './change-login.queries.js';
 import type { HookRunner } from './hook-runner.js';
 import { CONFLICT_ATTEMPTS, findLoginConflict } from './login-conflict.queries.js';
+import type { LifecycleDependents } from './lifecycle-dependents.js';
 import type { UserChange } from './user-hooks.js';
 import type { NestAuthUser } from './user.entity.js';
 import { checkLoginType, prepareUpdate, type PreparedUpdate } from './user-input.policy.js';
@@ -17,15 +18,19 @@ import {
   lostEveryRace,
   metadataTooLarge,
   staleVersion,
+  userDisabled,
   userNotFound,
+  userOnLegalHold,
 } from './user-refusals.policy.js';
-import { deleteUserRow, findUserById, lockUser, patchUser, setVerified } from './user.queries.js';
+import { deleteUserRow, patchUser, setVerified } from './user-change.queries.js';
+import { findUserById, lockUser } from './user.queries.js';
 
 /** The rules of changing and deleting users. Each function runs on the manager it is given. */
 export class UserOperations {
   constructor(
     private readonly events: EventPublisher,
     private readonly hooks: HookRunner,
+    private readonly dependents: LifecycleDependents,
     private readonly defaultRegion: string | undefined,
   ) {}
 
@@ -40,7 +45,8 @@ export class UserOperations {
 
   /** Whether an update of this kind can be one statement. */
   updateIsOneStatement(input: UpdateUserInput): boolean {
-    return !this.changeNeedsTransaction && input.email === undefined && input.phone === undefined;
+    const ends = input.isActive === false && this.dependents.any;
+    return !this.changeNeedsTransaction && !ends && input.email === undefined && input.phone === undefined;
   }
 
   /** Runs a change that is not an update of fields between the host's hooks, and announces it if there was one. */
@@ -60,7 +66,7 @@ export class UserOperations {
     if (result === null) throw userNotFound(id);
     if (result.changed) {
       await this.hooks.run(manager, ({ afterUpdate }) => afterUpdate?.(result.user, change, manager));
-      this.#announceUpdated(manager, result.user, {}, changed);
+      this.announceUpdated(manager, result.user, {}, changed);
     }
     return result;
   }
@@ -70,10 +76,12 @@ export class UserOperations {
     const update = prepareUpdate(input, this.defaultRegion);
     const found = await patchUser(manager, id, update);
     if (found === null) throw userNotFound(id);
-    const { user, changed, fits, ofVersion } = found;
+    const { user, changed, fits, ofVersion, barred } = found;
     if (!ofVersion) throw staleVersion();
+    if (barred) throw userDisabled(id);
     if (!fits) throw metadataTooLarge();
-    if (changed) this.#announceUpdated(manager, user, input, changedFields(input));
+    if (changed && update.isActive === false) await this.#leftActive(manager, [user.id]);
+    if (changed) this.announceUpdated(manager, user, input, changedFields(input));
     return user;
   }
 
@@ -95,11 +103,13 @@ export class UserOperations {
     const changedInput = await this.hooks.run(manager, ({ beforeUpdate }) => beforeUpdate?.(before, asked, manager));
     const input = changedInput ?? asked;
     const update = prepareUpdate(input, this.defaultRegion);
+    if (update.isActive === true && before.status === UserStatusEnum.DISABLED) throw userDisabled(id);
     const after = await this.#write(manager, before, emailNorm, update);
     if (after === null) return null;
+    if (before.isActive && !after.isActive) await this.#leftActive(manager, [id]);
     if (after.version !== before.version) {
       await this.hooks.run(manager, ({ afterUpdate }) => afterUpdate?.(after, input, manager));
-      this.#announceUpdated(manager, after, input, changedBetween(before, after));
+      this.announceUpdated(manager, after, input, changedBetween(before, after));
     }
     return after;
   }
@@ -151,10 +161,12 @@ export class UserOperations {
       await this.hooks.run(manager, ({ beforeDelete }) => beforeDelete?.(locked.user, manager));
     }
     // PostgreSQL checks a foreign key of the host by failing the statement, which must not take the caller down.
-    const user = await shielded(manager, (inner) => deleteUserRow(inner, id)).catch((error: unknown) => {
+    const found = await shielded(manager, (inner) => deleteUserRow(inner, id)).catch((error: unknown) => {
       throw asUserInUse(error);
     });
-    if (user === null) throw userNotFound(id);
+    if (found === null) throw userNotFound(id);
+    const { user, onHold } = found;
+    if (onHold) throw userOnLegalHold(id);
     await this.hooks.run(manager, ({ afterDelete }) => afterDelete?.(user, manager));
     this.events.publish(manager, new UserDeletedEvent(user));
     return user;
@@ -166,7 +178,12 @@ export class UserOperations {
     return user;
   }
 
-  #announceUpdated(
+  /** Ends what only an active user may have, in the same transaction. */
+  #leftActive(manager: EntityManager, ids: readonly string[]): Promise<void> {
+    return this.dependents.end(manager, ids);
+  }
+
+  announceUpdated(
     manager: EntityManager,
     user: NestAuthUser,
     input: UpdateUserInput,

@@ -22,11 +22,21 @@ export const NEST_AUTH_ERRORS = {
     status: 409,
     meaning: "An email or phone identity must equal the user's own; use updateEmail or updatePhone.",
   },
+  // Signing in
+  INVALID_CREDENTIALS: { status: 401, meaning: 'The sign-in is refused; it is not told why.' },
+  ACCESS_TOKEN_INVALID: {
+    status: 401,
+    meaning: 'The access token is not one of ours, has expired, or its session has ended.',
+  },
+  REFRESH_TOKEN_INVALID: { status: 401, meaning: 'The refresh token is unknown or used, or its session has ended.' },
   // Missing
+  SESSION_NOT_FOUND: { status: 404, meaning: 'The user has no such session, or it has ended.' },
   USER_NOT_FOUND: { status: 404, meaning: 'No such user.' },
   TENANT_NOT_FOUND: { status: 404, meaning: 'No such tenant, or it is not active.' },
   ROLE_NOT_FOUND: { status: 404, meaning: 'No such role, or it is not active.' },
   PERMISSION_NOT_FOUND: { status: 404, meaning: 'No such permission in the guard.' },
+  SUBSCRIPTION_NOT_FOUND: { status: 404, meaning: 'No durable subscriber of this name has ever run.' },
+  DEAD_LETTER_NOT_FOUND: { status: 404, meaning: 'The subscriber has given up on no such event.' },
   ACCESS_NOT_FOUND: { status: 404, meaning: 'The user has no such access.' },
   // Refused
   ROLE_SCOPE_MISMATCH: { status: 422, meaning: 'The role belongs to another tenant, or to another guard.' },
@@ -35,8 +45,41 @@ export const NEST_AUTH_ERRORS = {
   PERMISSION_IN_USE: { status: 409, meaning: 'The permission is still granted to a role.' },
   TENANT_IN_USE: { status: 409, meaning: 'The tenant still has users, roles or accesses.' },
   USER_IN_USE: { status: 409, meaning: 'A row of the host application still refers to the user.' },
+  // The life of a user
+  USER_ALREADY_ACTIVE: { status: 409, meaning: 'The user is active already.' },
+  USER_ALREADY_INACTIVE: { status: 409, meaning: 'The user is inactive already.' },
+  USER_ALREADY_DISABLED: { status: 409, meaning: 'The user is disabled already.' },
+  USER_NOT_PENDING: { status: 409, meaning: 'The user is not pending.' },
+  USER_NOT_ACTIVE: { status: 409, meaning: 'The user is not active.' },
+  USER_NOT_INACTIVE: { status: 409, meaning: 'The user is not inactive.' },
+  USER_NOT_DISABLED: { status: 409, meaning: 'The user is not disabled.' },
+  USER_DISABLED: { status: 409, meaning: 'The user is disabled, which is for good.' },
+  USER_NOT_SOFT_DELETED: { status: 409, meaning: 'The user is not soft-deleted.' },
+  USER_SOFT_DELETED: { status: 409, meaning: 'The user is soft-deleted.' },
+  USER_NOT_SCHEDULED_FOR_DELETION: { status: 409, meaning: 'The user is not scheduled for deletion.' },
+  USER_SCHEDULED_FOR_DELETION: { status: 409, meaning: 'The user is scheduled for deletion.' },
+  SCHEDULED_DELETION_NOT_REACHED: { status: 409, meaning: 'The date of the scheduled deletion has not come.' },
+  USER_STILL_ACTIVE: { status: 409, meaning: 'The user has signed in or was activated within the grace period.' },
+  GRACE_PERIOD_NOT_OVER: { status: 409, meaning: 'The grace period of the state that the user is in is not over.' },
+  USER_ON_LEGAL_HOLD: { status: 409, meaning: 'A legal hold keeps the user from being deleted, softly or for good.' },
+  USER_NOT_ON_LEGAL_HOLD: { status: 409, meaning: 'No legal hold keeps the user.' },
+  USER_BUSY: { status: 409, meaning: 'Another transaction holds the user; only in the results of a batch.' },
+  // Misuse
   ENTITY_WRITE_REFUSED: { status: 500, meaning: 'This column is not written through the ORM; call the named method.' },
   RELATION_NOT_LOADED: { status: 500, meaning: 'A pure helper needs a relation that was not loaded.' },
+  // The activity log
+  ACTIVITY_APPEND_ONLY: {
+    status: 500,
+    meaning: 'The activity log and its seals are never changed, deleted or truncated.',
+  },
+  AUDIT_OWNER_REQUIRED: {
+    status: 500,
+    meaning: 'Partitions of the activity log are looked after by the role that owns its tables.',
+  },
+  ACTIVITY_LOG_RESTORED: {
+    status: 500,
+    meaning: "The server's transaction ids are behind those in the activity log, which comes from another server.",
+  },
   // Transactions
   TRANSACTION_ABORTED: { status: 500, meaning: 'A statement failed inside the transaction, so it was rolled back.' },
   TRANSACTION_ESCAPED: { status: 500, meaning: 'A query left the running transaction.' },

@@ -21,7 +21,10 @@ const CODE_BY_CONSTRAINT: Readonly<Record<string, NestAuthErrorCode>> = {
   nest_auth_identities_user_fk: 'USER_NOT_FOUND',
   nest_auth_user_accesses_user_fk: 'USER_NOT_FOUND',
   nest_auth_platform_accesses_user_fk: 'USER_NOT_FOUND',
+  nest_auth_sessions_user_fk: 'USER_NOT_FOUND',
   nest_auth_user_accesses_tenant_fk: 'TENANT_NOT_FOUND',
+  nest_auth_sessions_tenant_fk: 'TENANT_NOT_FOUND',
+  nest_auth_refresh_tokens_session_fk: 'SESSION_NOT_FOUND',
   nest_auth_roles_tenant_fk: 'TENANT_NOT_FOUND',
   nest_auth_user_access_roles_access_fk: 'ACCESS_NOT_FOUND',
   nest_auth_platform_access_roles_access_fk: 'ACCESS_NOT_FOUND',
@@ -32,6 +35,7 @@ const CODE_BY_CONSTRAINT: Readonly<Record<string, NestAuthErrorCode>> = {
   nest_auth_platform_access_roles_scope_ck: 'ROLE_SCOPE_MISMATCH',
   nest_auth_user_accesses_realm_ck: 'TENANT_SCOPE_MISMATCH',
   nest_auth_platform_accesses_realm_ck: 'TENANT_SCOPE_MISMATCH',
+  nest_auth_append_only: 'ACTIVITY_APPEND_ONLY',
 };
 
 const CODE_BY_SQLSTATE: Readonly<Record<string, NestAuthErrorCode>> = {
@@ -46,15 +50,30 @@ const CODE_BY_SQLSTATE: Readonly<Record<string, NestAuthErrorCode>> = {
 };
 
 /** The server or the network ended the connection; nothing that was not committed survives. */
-const CONNECTION_LOST_STATES = new Set(['57P01', '57P02', '25P03', '08000', '08003', '08006', '08P01']);
+const CONNECTION_LOST_STATES = new Set([
+  '57P01',
+  '57P02',
+  '57P05',
+  '25P03',
+  '25P04',
+  '08000',
+  '08003',
+  '08006',
+  '08P01',
+]);
 
 const CONNECTION_LOST_SYSTEM_CODES = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
 
 /** Unwraps TypeORM's `QueryFailedError`, whose own `parameters` may hold a password hash. */
-function driverErrorOf(error: unknown): DriverError | undefined {
+export function driverErrorOf(error: unknown): DriverError | undefined {
   if (!(error instanceof Error)) return undefined;
   const inner = (error as { driverError?: unknown }).driverError;
   return inner instanceof Error ? inner : error;
+}
+
+/** The name of a table or constraint. On a Citus cluster it is that of a shard: with `_` and a number behind it. */
+function withoutShard(name: string | undefined): string | undefined {
+  return name?.replace(/^(nest_auth_\w*[a-z])_\d{6,}$/, '$1');
 }
 
 /** These quote the whole failing row in `detail`: the hash of a password too. */
@@ -63,7 +82,7 @@ const QUOTES_ROW = new Set(['23502', '23514']);
 /** Takes from a failure of the driver what it tells about a user's row; before anybody can log it. */
 export function forgetRow(error: unknown): void {
   const driver = driverErrorOf(error);
-  if (driver?.table === 'nest_auth_users' && QUOTES_ROW.has(driver.code ?? '')) delete driver.detail;
+  if (withoutShard(driver?.table) === 'nest_auth_users' && QUOTES_ROW.has(driver?.code ?? '')) delete driver?.detail;
 }
 
 /** SQLSTATE of a driver error, or undefined when the failure has none. */
@@ -104,7 +123,8 @@ export function toNestAuthError(error: unknown): NestAuthError {
       cause: driver,
     });
   }
-  const constraint = driver?.constraint;
+  const constraint = withoutShard(driver?.constraint);
+  const table = withoutShard(driver?.table);
   const code =
     (constraint === undefined ? undefined : CODE_BY_CONSTRAINT[constraint]) ??
     (sqlState === undefined ? undefined : CODE_BY_SQLSTATE[sqlState]) ??
@@ -112,7 +132,7 @@ export function toNestAuthError(error: unknown): NestAuthError {
   const details = {
     ...(sqlState === undefined ? {} : { sqlState }),
     ...(constraint === undefined ? {} : { constraint }),
-    ...(driver?.table === undefined ? {} : { table: driver.table }),
+    ...(table === undefined ? {} : { table }),
     ...(code === 'TRANSACTION_CONFLICT' ? { retryable: true } : {}),
   };
   return new NestAuthError(code, describe(code, sqlState, constraint), { details, cause: driver ?? error });

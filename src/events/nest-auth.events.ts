@@ -3,6 +3,7 @@ import type { NestAuthUser } from '../account/user.entity.js';
 import type { AccessDelta } from '../access/access.types.js';
 import type { NestAuthPermission } from '../access/permission.entity.js';
 import type { NestAuthRole } from '../access/role.entity.js';
+import type { SessionEndReason, SignInRefusal } from '../session/session.types.js';
 import type { NestAuthTenant } from '../tenant/tenant.entity.js';
 
 /** Names of the events, for `@OnEvent(NestAuthEvents.USER_CREATED)`. */
@@ -11,6 +12,22 @@ export const NestAuthEvents = {
   USER_CREATED: 'nest_auth.user.created',
   USER_UPDATED: 'nest_auth.user.updated',
   USER_DELETED: 'nest_auth.user.deleted',
+  USER_ACTIVATED: 'nest_auth.user.activated',
+  USER_REACTIVATED: 'nest_auth.user.reactivated',
+  USER_DEACTIVATED: 'nest_auth.user.deactivated',
+  USER_DISABLED: 'nest_auth.user.disabled',
+  USER_SOFT_DELETED: 'nest_auth.user.soft_deleted',
+  USER_RESTORED: 'nest_auth.user.restored',
+  USER_DELETION_SCHEDULED: 'nest_auth.user.deletion_scheduled',
+  USER_DELETION_CANCELED: 'nest_auth.user.deletion_canceled',
+  USER_LEGAL_HOLD_SET: 'nest_auth.user.legal_hold_set',
+  USER_LEGAL_HOLD_RELEASED: 'nest_auth.user.legal_hold_released',
+  USER_LOGGED_IN: 'nest_auth.user.logged_in',
+  USER_LOGIN_FAILED: 'nest_auth.user.login_failed',
+  USER_LOGGED_OUT: 'nest_auth.user.logged_out',
+  SESSION_TENANT_SWITCHED: 'nest_auth.session.tenant_switched',
+  SESSIONS_REVOKED: 'nest_auth.session.revoked',
+  REFRESH_TOKEN_REUSED: 'nest_auth.session.refresh_token_reused',
   USER_ACCESS_CHANGED: 'nest_auth.user_access.changed',
   USER_ACCESS_DELETED: 'nest_auth.user_access.deleted',
   PLATFORM_ACCESS_CHANGED: 'nest_auth.platform_access.changed',
@@ -80,7 +97,137 @@ export class UserDeletedEvent extends NestAuthEvent {
   }
 }
 
-/** A user's access to a tenant was made or its status changed, both with an empty delta, or its roles have changed. */
+/** A user has moved in their life. `user` is what it is now. The batches announce it too, after each chunk's COMMIT. */
+export abstract class UserLifecycleEvent extends NestAuthEvent {
+  constructor(readonly user: NestAuthUser) {
+    super();
+  }
+}
+
+/** A pending user was activated. */
+export class UserActivatedEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_ACTIVATED;
+}
+
+/** An inactive user is active again. */
+export class UserReactivatedEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_REACTIVATED;
+}
+
+/** An active user, or one who never came, was deactivated. */
+export class UserDeactivatedEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_DEACTIVATED;
+}
+
+/** A user was disabled, for good. */
+export class UserDisabledEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_DISABLED;
+}
+
+/** A disabled user was soft-deleted: nothing finds it any more, and its logins are free. */
+export class UserSoftDeletedEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_SOFT_DELETED;
+}
+
+/** A soft-deleted user is there again, disabled, with its logins. */
+export class UserRestoredEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_RESTORED;
+}
+
+/** A soft-deleted user will be deleted for good. */
+export class UserDeletionScheduledEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_DELETION_SCHEDULED;
+}
+
+/** A soft-deleted user will not be deleted for good after all. */
+export class UserDeletionCanceledEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_DELETION_CANCELED;
+}
+
+/** Nobody may delete the user any more. */
+export class UserLegalHoldSetEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_LEGAL_HOLD_SET;
+}
+
+/** The user may be deleted again. */
+export class UserLegalHoldReleasedEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_LEGAL_HOLD_RELEASED;
+}
+
+/** A user has signed in, by `AuthService.signIn` or as `UserLifecycleService.recordLogin` was told. */
+export class UserLoggedInEvent extends UserLifecycleEvent {
+  readonly name = NestAuthEvents.USER_LOGGED_IN;
+}
+
+/** A sign-in was refused. Whoever listens may count; the answer to the caller tells none of this. */
+export class UserLoginFailedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.USER_LOGIN_FAILED;
+
+  constructor(
+    /** Null for a login that nobody has. */
+    readonly userId: string | null,
+    /** The tenant that was named; null for none. */
+    readonly tenantId: string | null,
+    readonly reason: SignInRefusal,
+  ) {
+    super();
+  }
+}
+
+/** A user has ended the own session. */
+export class UserLoggedOutEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.USER_LOGGED_OUT;
+
+  constructor(
+    readonly userId: string,
+    readonly sessionId: string,
+  ) {
+    super();
+  }
+}
+
+/** A session goes on in another tenant. */
+export class SessionTenantSwitchedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.SESSION_TENANT_SWITCHED;
+
+  constructor(
+    readonly userId: string,
+    readonly sessionId: string,
+    readonly tenantId: string,
+  ) {
+    super();
+  }
+}
+
+/** Sessions of a user were ended by somebody, or by what became of the user or the access. */
+export class SessionsRevokedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.SESSIONS_REVOKED;
+
+  constructor(
+    readonly userId: string,
+    readonly sessionIds: readonly string[],
+    readonly reason: SessionEndReason,
+  ) {
+    super();
+  }
+}
+
+/** A refresh token came back after it had been used: somebody has a copy. Its session has ended. */
+export class RefreshTokenReusedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.REFRESH_TOKEN_REUSED;
+
+  constructor(
+    readonly userId: string,
+    readonly sessionId: string,
+  ) {
+    super();
+  }
+}
+
+/**
+ * A user's access to a tenant was made, or its status or default flag changed, all with an empty delta, or its roles
+ * have changed.
+ */
 export class UserAccessChangedEvent extends NestAuthEvent {
   readonly name = NestAuthEvents.USER_ACCESS_CHANGED;
 

@@ -9,9 +9,9 @@ export interface TenantBypass {
 /** Settings of row-level security; `rls: true` takes the defaults. */
 export interface RlsOptions {
   /**
-   * Awaited before the work of every `withoutTenant` begins, so that it can be recorded. When it throws, the work is
-   * not done.
-   * @default nothing but `TenantBypassedEvent`
+   * Awaited before the work of every `withoutTenant` begins, so that it can be refused or recorded elsewhere. When it
+   * throws, the work is not done.
+   * @default nothing but the activity and `TenantBypassedEvent`
    */
   readonly onBypass?: (bypass: TenantBypass) => void | Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { DataSource } from 'typeorm';
+import { writeBypass } from './tenant-bypass.queries.js';
 import { InputIssues } from '../errors/input.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import type { EventPublisher } from '../events/event-publisher.js';
@@ -78,8 +79,9 @@ export class TenantContext {
   /**
    * Runs `fn` for the whole platform: the only way around the tenant, and one that is told.
    *
-   * Transaction: as {@link run}; they run under the platform's database role. `rls.onBypass` is awaited first, then
-   * `TenantBypassedEvent` is announced: at once, or after the COMMIT of a platform transaction that is running already.
+   * Transaction: as {@link run}; they run under the platform's database role. `rls.onBypass` is awaited first. Then an
+   * activity is written, which stays whatever becomes of `fn`, and `TenantBypassedEvent` is announced. Inside a platform
+   * transaction that is running already both belong to that: what let it in has been recorded before it began.
    * Errors: `VALIDATION_FAILED` without a reason, `TENANT_CONTEXT_MISMATCH` inside a transaction of a tenant,
    * `INVALID_OPTIONS` when `rls` is off.
    */
@@ -90,12 +92,22 @@ export class TenantContext {
     this.#assertEnterable(scope);
     const bypass = { reason, tenantId: this.tenantId };
     await security.onBypass?.(bypass);
+    // Nobody gets around the tenants unless that is on record: when it cannot be written, the work is not done.
+    await this.#enter(scope, () => this.transactions.operate(undefined, (manager) => writeBypass(manager, bypass)));
     const frame = this.#frame();
     this.publisher.publish(
       frame?.manager ?? this.transactions.dataSource.manager,
       new TenantBypassedEvent(reason, bypass.tenantId),
     );
     return this.#enter(scope, fn);
+  }
+
+  /**
+   * @internal Runs statements of the package itself for the whole platform: they are no way around anything, so nobody
+   * is told. Opens nothing where row-level security is off.
+   */
+  asPlatform<T>(fn: () => Promise<T>): Promise<T> {
+    return this.#platform === undefined ? fn() : this.#enter(this.#platform, fn);
   }
 
   async #enter<T>(scope: Scope, fn: () => Promise<T> | T): Promise<T> {

@@ -1,9 +1,11 @@
 import { Column, CreateDateColumn, Entity, Index, PrimaryColumn, UpdateDateColumn, VersionColumn } from 'typeorm';
+import type { LifecycleGracePeriods } from '../lifecycle/lifecycle.types.js';
 import { NestAuthBaseEntity, type StoredMetadata } from '../transaction/base.entity.js';
 
 /** An organisation whose members, roles and data are its own. */
 @Entity({ name: 'nest_auth_tenants' })
 @Index('nest_auth_tenants_slug_uq', ['slug'], { unique: true })
+@Index('nest_auth_tenants_lifecycle_ix', ['id'], { where: 'lifecycle IS NOT NULL' })
 export class NestAuthTenant extends NestAuthBaseEntity {
   @PrimaryColumn({ name: 'id', type: 'uuid', primaryKeyConstraintName: 'nest_auth_tenants_pk' })
   id!: string;
@@ -23,6 +25,10 @@ export class NestAuthTenant extends NestAuthBaseEntity {
 
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
   metadata!: StoredMetadata;
+
+  // Grace periods of its own, written by `UserLifecycleService.setTenantGracePeriods` and read by the batches.
+  @Column({ name: 'lifecycle', type: 'jsonb', nullable: true, select: false, insert: false, update: false })
+  lifecycle?: LifecycleGracePeriods | null;
 
   @VersionColumn({ name: 'version', type: 'integer', default: 1, update: false })
   version!: number;

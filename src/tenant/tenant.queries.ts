@@ -1,4 +1,7 @@
 import type { EntityManager } from 'typeorm';
+import { activity, audited } from '../audit/audited-statement.js';
+import { changedMetadata, differences } from '../audit/changed-values.js';
+import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
 import { execute, executeOne, returnsRows, type Statement, statement } from '../transaction/statement.js';
@@ -52,13 +55,35 @@ export function toTenant(row: TenantRow, manager: EntityManager): NestAuthTenant
 
 const COLUMNS = tenantColumns();
 
-const INSERT: Statement<TenantRow> = {
-  text: `insert into nest_auth_tenants (id, name, slug, description, is_active, metadata)
-    values ($1, $2, $3, $4, $5, $6::jsonb)
-    on conflict do nothing
-    returning ${COLUMNS}`,
-  changes: returnsRows,
-};
+/** What stands in the activities about a tenant, but for metadata. */
+function tenantValues(row: string): string {
+  return `jsonb_build_object('name', ${row}.name, 'slug', ${row}.slug, 'description', ${row}.description,
+    'isActive', ${row}.is_active)`;
+}
+
+/** All of it, for a tenant that came or went. */
+function wholeTenant(row: string): string {
+  return `jsonb_strip_nulls(${tenantValues(row)}) || ${changedMetadata(`${row}.metadata`, `'{}'::jsonb`)}`;
+}
+
+const INSERT = audited<TenantRow>(
+  undefined,
+  `with made as (
+      insert into nest_auth_tenants (id, name, slug, description, is_active, metadata)
+      values ($1, $2, $3, $4, $5, $6::jsonb)
+      on conflict do nothing
+      returning ${COLUMNS}),
+    ${activity({
+      type: NestAuthEvents.TENANT_CREATED,
+      from: 'made',
+      tenantId: 'made.id',
+      subjectType: 'tenant',
+      subjectId: 'made.id',
+      after: wholeTenant('made'),
+    })}
+    select ${COLUMNS} from made`,
+  returnsRows,
+);
 
 /** A tenant to insert. */
 export interface NewTenant {
@@ -90,8 +115,15 @@ const WISHED = `(coalesce($2::text, t.name), coalesce($3::text, t.slug),
   case when $4::boolean then $5::text else t.description end,
   coalesce($6::boolean, t.is_active), (t.metadata - $7::text[]) || $8::jsonb)`;
 
-const UPDATE: Statement<TenantUpdateRow> = {
-  text: `with seen as (
+const CHANGES = differences(tenantValues('seen'), tenantValues('changed'));
+
+/**
+ * Only the row that was seen is changed: whoever waited for another change finds other values then, writes nothing and
+ * must run again. So the activity tells what the row really was.
+ */
+const UPDATE = audited<TenantUpdateRow>(
+  undefined,
+  `with seen as (
       select ${tenantColumns('t')}, ${CURRENT} is distinct from ${WISHED} as differs,
         exists (select 1 from nest_auth_tenants o where o.slug = $3 and o.id <> $1) as slug_taken
       from nest_auth_tenants t where t.id = $1),
@@ -100,15 +132,25 @@ const UPDATE: Statement<TenantUpdateRow> = {
         (name, slug, description, is_active, metadata) = row ${WISHED},
         version = t.version + 1,
         updated_at = now()
+      from seen
       where t.id = $1 and ($9::integer is null or t.version = $9)
-        and not (select slug_taken from seen)
-        and ${CURRENT} is distinct from ${WISHED}
-      returning ${tenantColumns('t')})
+        and ${CURRENT} is not distinct from (seen.name, seen.slug, seen.description, seen.is_active, seen.metadata)
+        and not seen.slug_taken and seen.differs
+      returning ${tenantColumns('t')}),
+    ${activity({
+      type: NestAuthEvents.TENANT_UPDATED,
+      from: 'changed join seen on seen.id = changed.id',
+      tenantId: 'changed.id',
+      subjectType: 'tenant',
+      subjectId: 'changed.id',
+      before: `${CHANGES.before} || ${changedMetadata('seen.metadata', 'changed.metadata')}`,
+      after: `${CHANGES.after} || ${changedMetadata('changed.metadata', 'seen.metadata')}`,
+    })}
     select ${COLUMNS}, true as changed, true as differs, false as slug_taken from changed
     union all
     select ${COLUMNS}, false, differs, slug_taken from seen where not exists (select 1 from changed)`,
-  changes: (rows) => rows[0]?.changed === true,
-};
+  (rows) => rows[0]?.changed === true,
+);
 
 /** Changes what the input names, in one statement; undefined when there is no such tenant. */
 export async function updateTenantRow(
@@ -132,18 +174,27 @@ export async function updateTenantRow(
 }
 
 /** Users have a realm without a foreign key; an index on it covers those who can sign in, and their identities. */
-const DELETE: Statement<{ found: boolean; used: boolean; deleted: boolean }> = {
-  text: `with used as (
+const DELETE = audited<{ found: boolean; used: boolean; deleted: boolean }>(
+  undefined,
+  `with used as (
       select exists (select 1 from nest_auth_user_accesses where tenant_id = $1)
         or exists (select 1 from nest_auth_roles where tenant_id = $1)
         or exists (select 1 from nest_auth_users where realm_id = $1 and deleted_at is null)
         or exists (select 1 from nest_auth_identities where realm_id = $1) as used),
-    gone as (delete from nest_auth_tenants where id = $1 and not (select used from used) returning id)
+    gone as (delete from nest_auth_tenants where id = $1 and not (select used from used) returning ${COLUMNS}),
+    ${activity({
+      type: NestAuthEvents.TENANT_DELETED,
+      from: 'gone',
+      tenantId: 'gone.id',
+      subjectType: 'tenant',
+      subjectId: 'gone.id',
+      before: wholeTenant('gone'),
+    })}
     select exists (select 1 from nest_auth_tenants where id = $1) as found,
       (select used from used) as used,
       exists (select 1 from gone) as deleted`,
-  changes: (rows) => rows[0]?.deleted === true,
-};
+  (rows) => rows[0]?.deleted === true,
+);
 
 export function deleteTenantRow(
   manager: EntityManager,

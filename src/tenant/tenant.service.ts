@@ -69,7 +69,10 @@ export class TenantService {
     return this.transactions.operate(manager, (m) => this.operations.findBySlug(m, slug));
   }
 
-  /** Tenants in the order of their making. One statement. Errors: `VALIDATION_FAILED`. */
+  /**
+   * Tenants in the order of their making. One statement, at the primary; with `replica: true` at a replica, unless a
+   * transaction is running or `manager` is passed. Errors: `VALIDATION_FAILED`.
+   */
   async getTenants(options?: GetTenantsOptions, manager?: EntityManager): Promise<NestAuthTenant[]> {
     const { items } = await this.getTenantsPage(options, manager);
     return items;
@@ -77,12 +80,12 @@ export class TenantService {
 
   /** As {@link getTenants}, with the cursor of the next page. */
   getTenantsPage(options?: GetTenantsOptions, manager?: EntityManager): Promise<Page<NestAuthTenant>> {
-    return this.transactions.operate(manager, (m) => this.operations.page(m, options));
+    return this.transactions.browse(options, manager, (m) => this.operations.page(m, options));
   }
 
   /** As {@link getTenants}, with how many match the filter altogether. One statement, which counts them all. */
   getTenantsAndCount(options?: GetTenantsOptions, manager?: EntityManager): Promise<[NestAuthTenant[], number]> {
-    return this.transactions.operate(manager, (m) => this.operations.pageAndCount(m, options));
+    return this.transactions.browse(options, manager, (m) => this.operations.pageAndCount(m, options));
   }
 
   /** How many tenants match. One statement. Errors: `VALIDATION_FAILED`. */

@@ -18,7 +18,7 @@ export interface Victim {
 export interface Attack {
   readonly name: string;
   readonly writes: boolean;
-  /** How many of the victim's rows it saw; a failure means that it was refused. */
+  /** How many of the victim's rows it saw; of one that writes, 0 if it changed none at all. A failure is a refusal. */
   readonly run: (runner: QueryRunner) => Promise<number | undefined>;
 }
 
@@ -108,7 +108,10 @@ function writesOf(victim: Victim): Attack[] {
   const write = (name: string, sql: string, values: unknown[]): Attack => ({
     name,
     writes: true,
-    run: async (runner) => void (await runner.query(sql, values)),
+    run: async (runner) => {
+      const { affected } = await runner.query(sql, values, true);
+      return affected === 0 ? 0 : undefined;
+    },
   });
   const tenant = metadata.columns.find(({ databaseName }) => row[databaseName] === owner)?.databaseName;
   const free = metadata.columns.find(

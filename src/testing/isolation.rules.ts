@@ -6,6 +6,8 @@ export interface OwnershipRule {
   readonly where: string;
   /** Rows that everybody may read, and only the platform may change. */
   readonly readable?: true;
+  /** Filled by features that an application need not use. */
+  readonly maybeEmpty?: true;
 }
 
 const ONLY_OF = (user: string): string =>
@@ -23,6 +25,15 @@ const RULES: Readonly<Record<string, OwnershipRule>> = {
   nest_auth_permissions: { where: '$1::uuid is distinct from $2::uuid', readable: true },
   nest_auth_platform_accesses: { where: '$1::uuid is distinct from $2::uuid' },
   nest_auth_platform_access_roles: { where: '$1::uuid is distinct from $2::uuid' },
+  nest_auth_activity_seals: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_subscriptions: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_dead_letters: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_sessions: {
+    where: 't."tenant_id" = $1 and t."tenant_id" is distinct from $2::uuid',
+    maybeEmpty: true,
+  },
+  nest_auth_refresh_tokens: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_job_runs: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
 };
 
 /** The rule of an entity; undefined when it has neither a tenant column nor a key to a user: nothing says whose a row is. */

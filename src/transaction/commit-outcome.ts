@@ -3,7 +3,11 @@ import { runOutsideTransaction } from './frame.js';
 import { type Statement, execute } from './statement.js';
 import type { TransactionHost } from './transaction-host.js';
 
-const STATUS: Statement<{ status: string | null }> = { text: 'select pg_xact_status($1::xid8) as status' };
+/** On a Citus cluster a statement may have reported the number of a transaction on another server: nobody knows then. */
+const STATUS: Statement<{ status: string | null }> = {
+  text: `select case when not exists (select 1 from pg_extension where extname = 'citus')
+    then pg_xact_status($1::xid8) end as status`,
+};
 
 /** How long to ask again while the server still works on the COMMIT: 100 × 50 ms. */
 const ATTEMPTS = 100;

@@ -3,7 +3,7 @@ import { NestAuthError } from '../errors/nest-auth.error.js';
 import { wouldWaitForEver } from './connection-pool.js';
 import { currentFrame, runOutsideTransaction } from './frame.js';
 import { captureHostStack } from './host-stack.js';
-import { openTransaction, type TransactionCallback } from './open-transaction.js';
+import type { TransactionCallback } from './open-transaction.js';
 import type { TransactionHost } from './transaction-host.js';
 import type { IsolationLevel, TransactionSettings } from './transaction.types.js';
 
@@ -35,7 +35,7 @@ export function guardHostManager(host: TransactionHost, manager: EntityManager, 
     const fn = (typeof first === 'function' ? first : second) as TransactionCallback<unknown> | undefined;
     if (fn === undefined) throw new TypeError('transaction() needs a callback');
     const isolation = typeof first === 'string' ? (first as IsolationLevel) : undefined;
-    return openTransaction(host, fn, { owned: false, options: {}, isolation });
+    return host.openForHost(fn, isolation);
   };
   manager.transaction = async (...args: unknown[]) => transaction(args[0], args[1]) as Promise<never>;
   for (const name of ['save', 'remove', 'softRemove', 'recover'] as const) {

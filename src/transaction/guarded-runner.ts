@@ -1,9 +1,10 @@
 import type { EntityManager, QueryRunner } from 'typeorm';
 import { NestAuthError } from '../errors/nest-auth.error.js';
-import { isConnectionLoss } from '../errors/postgres-errors.js';
+import { isConnectionLoss, sqlStateOf } from '../errors/postgres-errors.js';
 import { discardOnRelease } from './connection-pool.js';
 import { frameOf, runInFrame } from './frame.js';
 import { dataSourceOf, wireOf } from './registry.js';
+import type { PoolWaits } from './pool-state.js';
 import { SerialLock } from './serial-lock.js';
 import { type ScopeSource, sendInScope } from './transaction-scope.js';
 import type { TransactionalManager, TransactionSettings } from './transaction.types.js';
@@ -20,7 +21,11 @@ interface RunnerInternals {
 interface DriverClient {
   on(event: 'error', listener: (error: Error) => void): unknown;
   removeListener(event: 'error', listener: (error: Error) => void): unknown;
+  end(): Promise<void>;
 }
+
+/** SQLSTATE of a write that a server refuses which takes none, as one does that is no longer the primary. */
+const READ_ONLY = '25006';
 
 type TransactionCallback = (manager: EntityManager) => Promise<unknown>;
 
@@ -35,10 +40,11 @@ export function guardRunner(
   runner: QueryRunner,
   settings: () => TransactionSettings,
   scopes: ScopeSource | undefined,
+  waits: PoolWaits | undefined,
 ): QueryRunner {
   const wire = wireOf(runner);
   const internals = runner as unknown as RunnerInternals;
-  guardConnect(internals, wire);
+  guardConnect(internals, wire, waits);
   guardQuery(runner, wire, settings, scopes);
   guardRelease(runner, internals, wire);
   guardStart(runner, internals, wire);
@@ -47,11 +53,12 @@ export function guardRunner(
   return runner;
 }
 
-function guardConnect(runner: RunnerInternals, wire: WireTransaction): void {
+function guardConnect(runner: RunnerInternals, wire: WireTransaction, waits: PoolWaits | undefined): void {
   const connect = runner.connect.bind(runner);
   let connected: Promise<DriverClient> | undefined;
   const connectOnce = async (): Promise<DriverClient> => {
     let client: DriverClient;
+    const waited = waits?.begin();
     try {
       client = await connect();
     } catch (cause) {
@@ -60,13 +67,15 @@ function guardConnect(runner: RunnerInternals, wire: WireTransaction): void {
         details: { retryable: true },
         cause,
       });
+    } finally {
+      waited?.();
     }
     // The driver tells the real cause only here; later calls merely find the runner released.
     const onError = (error: Error): void => wire.connectionLost(error);
     client.on('error', onError);
     wire.onReleased(() => {
       client.removeListener('error', onError);
-      if (wire.lost !== undefined) discardOnRelease(client);
+      if (wire.lost !== undefined || wire.isUnfit) discardOnRelease(client);
     });
     return client;
   };
@@ -95,6 +104,7 @@ function guardQuery(
       return (await sendInScope(wire, scopes.current(), sql, settings().operationTimeoutMs, send)) as never;
     } catch (error) {
       if (isConnectionLoss(error)) wire.connectionLost(error);
+      if (sqlStateOf(error) === READ_ONLY) wire.isUnfit = true;
       throw wire.lost ?? error;
     } finally {
       wire.inFlight -= 1;
@@ -195,6 +205,17 @@ export async function rollBackWhole(runner: QueryRunner, wire: WireTransaction):
   await runner.rollbackTransaction().catch(() => undefined);
   // What is still open after that is ended by the pool's guard, which drops the connection.
   if (wire.isOpen) await runner.query('ROLLBACK').catch(() => undefined);
+}
+
+/** Gives up on a server that does not answer. What waits for it ends now, instead of when the network notices. */
+export function cutOff(runner: QueryRunner, ms: number): void {
+  wireOf(runner).connectionLost(new Error(`the server has not answered within ${ms} ms`));
+  const internals = runner as unknown as RunnerInternals;
+  // While a statement is under way the driver closes the socket and says no goodbye.
+  internals.connect().then(
+    (client) => void client.end().catch(() => undefined),
+    () => undefined,
+  );
 }
 
 /**

@@ -13,10 +13,23 @@ export function captureHostStack(): string[] {
   const holder: { stack?: string } = {};
   Error.captureStackTrace(holder, captureHostStack);
   Error.stackTraceLimit = limit;
-  return (holder.stack ?? '')
+  return hostFramesOf(holder.stack ?? '');
+}
+
+/** The line of the host's own code that an error came from, as far as its stack tells. */
+export function hostLineOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || typeof error.stack !== 'string') return undefined;
+  // The message comes first and may span lines: whoever looks for a line of code must not find a line of that.
+  const start = error.stack.indexOf(error.message);
+  return hostFramesOf(start < 0 ? error.stack : error.stack.slice(start + error.message.length))[0];
+}
+
+function hostFramesOf(stack: string): string[] {
+  return stack
     .split('\n')
     .slice(1)
-    .map((line) => line.trim().replace(/^at /, ''))
+    .filter((line) => line.startsWith('    at '))
+    .map((line) => line.trim().replace(/^at (async )?/, ''))
     .filter((line) => !isLibraryFrame(line));
 }
 

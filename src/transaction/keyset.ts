@@ -10,6 +10,11 @@ export interface PageOptions {
   readonly after?: string;
   /** Rows to skip; slower the further it goes. @default 0 */
   readonly offset?: number;
+  /**
+   * Read it at a replica, whose answer may be old: for screens that only show it. Without `replication`, inside a
+   * transaction and with a manager the list is read where it would be anyway. @default false
+   */
+  readonly replica?: boolean;
 }
 
 /** One page of a list. */
@@ -32,7 +37,7 @@ export interface PageLimits {
 }
 
 /** The fields of {@link PageOptions}, for inputs that refuse unknown ones. */
-export const PAGE_FIELDS = ['limit', 'after', 'offset'] as const satisfies readonly (keyof PageOptions)[];
+export const PAGE_FIELDS = ['limit', 'after', 'offset', 'replica'] as const satisfies readonly (keyof PageOptions)[];
 
 /** Largest number of rows to skip: PostgreSQL takes more, but nobody waits for it. */
 const MAX_OFFSET = 2_147_483_647;
@@ -42,7 +47,7 @@ const MAX_CURSOR_LENGTH = 2_048;
 
 /** Refuses what cannot be a page. A limit above the maximum is refused too: fewer rows than asked for look like the end. */
 export function readPage(options: PageOptions, { defaultLimit, maxLimit }: PageLimits): PageWindow {
-  const { limit = defaultLimit, after, offset } = options;
+  const { limit = defaultLimit, after, offset, replica } = options;
   const issues = new InputIssues();
   if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
     issues.add('limit', `must be a whole number, 1 to ${maxLimit}`);
@@ -52,6 +57,7 @@ export function readPage(options: PageOptions, { defaultLimit, maxLimit }: PageL
   }
   if (after !== undefined && typeof after !== 'string') issues.add('after', 'must be a cursor');
   if (after !== undefined && offset !== undefined) issues.add('offset', 'cannot be combined with after');
+  if (replica !== undefined) issues.boolean('replica', replica);
   issues.refuse('The list cannot be read');
   return { limit, after: after ?? null, offset: offset ?? 0 };
 }
@@ -80,7 +86,11 @@ export function encodeCursor(kind: string, values: Readonly<Record<string, strin
 }
 
 /** The values of a cursor; refuses one that is malformed, or was made by a list of another kind. */
-function decodeCursor<const Shape extends CursorShape>(kind: string, text: string, shape: Shape): CursorValues<Shape> {
+export function decodeCursor<const Shape extends CursorShape>(
+  kind: string,
+  text: string,
+  shape: Shape,
+): CursorValues<Shape> {
   const [made, ...values] = parse(text);
   const names = Object.keys(shape);
   const fits = names.every((name, index) => isOfType(values[index], shape[name]));
@@ -107,12 +117,19 @@ export function readIdCursor(kind: string, after: string | null): string | null 
 
 /** Text that a search must find literally anywhere, as a pattern of `like`. */
 export function containing(search: string): string {
-  return `%${startingWith(search)}`;
+  return `%${search.replaceAll(/[\\%_]/g, (char) => `\\${char}`)}%`;
 }
 
-/** Text that a search must find literally at the beginning, as a pattern of `like`: an index can answer it. */
-export function startingWith(search: string): string {
-  return `${search.replaceAll(/[\\%_]/g, (char) => `\\${char}`)}%`;
+/**
+ * The texts that begin with `prefix`, from the first up to, and without, the second; byte by byte, as the operators
+ * `~>=~` and `~<~` compare. Unlike a pattern of `like` it is answered by an index also in a plan made without the value.
+ */
+export function beginningWith(prefix: string): readonly [from: string, to: string] {
+  const points = Array.from(prefix);
+  const last = points.pop()?.codePointAt(0) ?? 0;
+  // Surrogates are no characters, and beyond the last one nothing follows that a login could hold.
+  const next = last === 0xd7_ff ? 0xe0_00 : Math.min(last + 1, 0x10_ff_ff);
+  return [prefix, points.join('') + String.fromCodePoint(next)];
 }
 
 function parse(text: string): unknown[] {

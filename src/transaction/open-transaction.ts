@@ -3,10 +3,11 @@ import { CommitOutcomeUnknownError, NestAuthError } from '../errors/nest-auth.er
 import { sqlStateOf } from '../errors/postgres-errors.js';
 import { resolveCommitOutcome } from './commit-outcome.js';
 import { runInFrame } from './frame.js';
-import { retire, rollBackWhole } from './guarded-runner.js';
+import { cutOff, retire, rollBackWhole } from './guarded-runner.js';
 import { wireOf } from './registry.js';
 import type { TransactionHost } from './transaction-host.js';
 import { beginStatement } from './transaction-options.js';
+import type { TransactionOpener } from './transaction-observer.js';
 import type { IsolationLevel, RunInTransactionOptions, TransactionalManager } from './transaction.types.js';
 import type { WireTransaction } from './wire-transaction.js';
 
@@ -16,19 +17,25 @@ export type TransactionCallback<T> = (manager: TransactionalManager) => Promise<
 /** Who opened a transaction, and under which rules. */
 export interface Opening {
   readonly owned: boolean;
+  readonly opener: TransactionOpener;
   readonly options: RunInTransactionOptions;
   /** Isolation that TypeORM itself is to set and to check, in a statement of its own. */
   readonly isolation?: IsolationLevel | undefined;
+  /** Told when it is over, before anything that waited for the COMMIT runs. */
+  readonly onOver?: (wire: WireTransaction) => void;
 }
 
 /** SQLSTATE of a statement that `statement_timeout`, or somebody, has stopped. */
 const QUERY_CANCELED = '57014';
 
+/** Shortest time that COMMIT or ROLLBACK is waited for, in milliseconds. */
+const MIN_ENDING_MS = 2_000;
+
 /** One attempt: a fresh connection, the callback, COMMIT, and the connection given back whatever happened. */
 export async function openTransaction<T>(
   host: TransactionHost,
   fn: TransactionCallback<T>,
-  { owned, options, isolation }: Opening,
+  { owned, options, isolation, onOver }: Opening,
 ): Promise<T> {
   const runner = host.openRunner();
   const manager = runner.manager as TransactionalManager;
@@ -37,18 +44,37 @@ export async function openTransaction<T>(
   wire.joined = owned;
   wire.beginSql = beginStatement(options);
   try {
-    await runner.startTransaction(isolation);
+    // Waiting for the pool has a limit of its own.
+    if (options.timeoutMs !== undefined) await runner.connect();
+    await answered(runner, options.timeoutMs, () => runner.startTransaction(isolation));
     const result = await settle(wire, options.timeoutMs, () =>
       runInFrame(host.dataSource, manager, wire, () => fn(manager)),
     );
-    await wire.runEnding(() => commit(host, runner, wire));
+    await wire.runEnding(() => answered(runner, limitOfEnding(options), () => commit(host, runner, wire)));
     return result;
   } catch (error) {
-    throw await wire.runEnding(() => failed(host, runner, wire, error));
+    throw await wire.runEnding(() => answered(runner, limitOfEnding(options), () => failed(host, runner, wire, error)));
   } finally {
+    onOver?.(wire);
     retire(manager, wire);
     await runner.release();
     host.flush(wire.takeCommitted());
+  }
+}
+
+/** How long COMMIT or ROLLBACK may stay without an answer: nobody can tell a slow one from a network that is silent. */
+function limitOfEnding({ timeoutMs }: RunInTransactionOptions): number | undefined {
+  return timeoutMs === undefined ? undefined : Math.max(timeoutMs, MIN_ENDING_MS);
+}
+
+/** Runs what ends with an answer of the server, and cuts the connection if there is none within `ms`. */
+async function answered<T>(runner: QueryRunner, ms: number | undefined, fn: () => Promise<T>): Promise<T> {
+  if (ms === undefined) return fn();
+  const timer = setTimeout(() => cutOff(runner, ms), ms);
+  try {
+    return await fn();
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -9,6 +9,8 @@ export interface Statement<Row> {
   readonly text: string;
   /** Absent on statements that only read. */
   readonly changes?: (rows: readonly Row[]) => boolean;
+  /** Makes the value of one more parameter, the last one, whenever the statement is sent. */
+  readonly facts?: () => string;
 }
 
 /**
@@ -39,7 +41,8 @@ export async function execute<Row>(
   const runner = manager.queryRunner ?? hostOf(manager).openRunner();
   const isAlone = !wireOf(runner).isOpen;
   try {
-    const { records } = await runner.query(sql.text, values as unknown[], true);
+    const parameters = sql.facts === undefined ? values : [...values, sql.facts()];
+    const { records } = await runner.query(sql.text, parameters as unknown[], true);
     if (sql.changes?.(records as Row[]) === true) wireOf(runner).changes += 1;
     return records as Row[];
   } catch (error) {

@@ -1,16 +1,25 @@
 import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import { NestAuthError } from '../errors/nest-auth.error.js';
-import { isRetryable } from '../errors/postgres-errors.js';
+import { runAttempts } from './attempts.js';
 import { guardPools, wouldWaitForEver } from './connection-pool.js';
 import { checkEscape, guardHostManager } from './escape.js';
 import { currentFrame, type Frame, frameOf, runAfterCommit, runInFrame, runOutsideTransaction } from './frame.js';
 import { guardRunner } from './guarded-runner.js';
-import { type Opening, openTransaction, type TransactionCallback } from './open-transaction.js';
+import { HealthSources } from './health-sources.js';
+import type { Opening, TransactionCallback } from './open-transaction.js';
+import { type PoolState, PoolWaits, readPool } from './pool-state.js';
+import { writeInTransactions } from './orm-transactions.js';
 import { readFromPrimary } from './primary-reads.js';
 import { dataSourceOf, findHost, registerHost, wireOf } from './registry.js';
 import type { ScopeSource } from './transaction-scope.js';
 import { assertJoinable, validateOptions } from './transaction-options.js';
-import type { RunInTransactionOptions, TransactionalManager, TransactionSettings } from './transaction.types.js';
+import { type NestAuthObserver, quietly } from './transaction-observer.js';
+import type {
+  IsolationLevel,
+  RunInTransactionOptions,
+  TransactionalManager,
+  TransactionSettings,
+} from './transaction.types.js';
 import { wireSubscriber } from './wire-subscriber.js';
 import type { AfterCommitCallback } from './wire-transaction.js';
 
@@ -19,9 +28,6 @@ export interface Rehearsal {
   onRunner(runner: QueryRunner): void;
   onAfterCommit(): void;
 }
-
-/** Longest pause before a retry, in milliseconds; the pauses grow from 20 ms and are drawn at random below that. */
-const MAX_BACKOFF_MS = 1_000;
 
 /**
  * The transaction layer of one DataSource, and the only part of the package that touches it.
@@ -32,6 +38,9 @@ export class TransactionHost {
   #settings: TransactionSettings;
   #rehearsal: Rehearsal | undefined;
   #scopes: ScopeSource | undefined;
+  #waits: PoolWaits | undefined;
+  /** Whose state belongs to the health of the application that uses this DataSource. */
+  readonly health = new HealthSources();
   readonly #createQueryRunner: DataSource['createQueryRunner'];
   readonly #subscribers: EntitySubscriberInterface[] = [wireSubscriber(this)];
 
@@ -54,6 +63,7 @@ export class TransactionHost {
       return this.openRunner(mode);
     };
     readFromPrimary(dataSource);
+    writeInTransactions(dataSource);
     guardHostManager(this, dataSource.manager, leaves);
     registerHost(dataSource, this);
   }
@@ -89,7 +99,8 @@ export class TransactionHost {
       if (!this.dataSource.subscribers.includes(subscriber)) this.dataSource.subscribers.push(subscriber);
     }
     guardPools(this.dataSource, () => this.#settings.prepared);
-    const runner = guardRunner(this.#createQueryRunner(mode), () => this.#settings, this.#scopes);
+    const waits = mode === 'slave' ? undefined : this.#waits;
+    const runner = guardRunner(this.#createQueryRunner(mode), () => this.#settings, this.#scopes, waits);
     this.#rehearsal?.onRunner(runner);
     return runner;
   }
@@ -116,6 +127,29 @@ export class TransactionHost {
     return runOutsideTransaction(() => fn(this.dataSource.manager));
   }
 
+  /**
+   * {@link operate} for a list. One that may be old is read at a replica, unless a transaction is running or a manager
+   * says where to read: there it could miss what the caller has just written.
+   */
+  async browse<T>(
+    options: { readonly replica?: boolean } | undefined,
+    manager: EntityManager | undefined,
+    fn: (manager: EntityManager) => Promise<T>,
+  ): Promise<T> {
+    if (options?.replica !== true || manager !== undefined || this.#frameFor(undefined) !== undefined) {
+      return this.operate(manager, fn);
+    }
+    if (this.#scopes !== undefined) assertScoped(this.#scopes, undefined);
+    return runOutsideTransaction(async () => {
+      const runner = this.openRunner('slave');
+      try {
+        return await fn(runner.manager);
+      } finally {
+        await runner.release();
+      }
+    });
+  }
+
   /** As {@link operate}, in a transaction of its own where none is running; that one is retried as a whole. */
   async atomic<T>(manager: EntityManager | undefined, fn: TransactionCallback<T>): Promise<T> {
     const frame = this.#frameFor(manager);
@@ -123,7 +157,7 @@ export class TransactionHost {
     if (frame !== undefined) return this.#operateIn(frame, fn as (manager: EntityManager) => Promise<T>);
     const runner = manager?.queryRunner;
     if (runner !== undefined) return runner.manager.transaction((inner) => fn(inner as TransactionalManager));
-    return runOutsideTransaction(() => this.#retrying(fn, { owned: true, options: {} }));
+    return runOutsideTransaction(() => this.#retrying(fn, { owned: true, opener: 'operation', options: {} }));
   }
 
   /** {@link atomic} for an operation that may run code of the host, else {@link operate}, which one statement needs. */
@@ -182,11 +216,35 @@ export class TransactionHost {
 
   /** Tells of a failure that comes too late to undo anything. */
   reportAfterCommit(error: unknown): void {
-    try {
-      this.#settings.report('A listener or callback failed after COMMIT; the committed work stands', error);
-    } catch {
-      // A logger of the host that fails has nobody to tell, and must not make a committed call fail.
-    }
+    // A logger of the host that fails must not make a committed call fail.
+    quietly(() =>
+      this.#settings.report('A listener or callback failed after COMMIT; the committed work stands', error),
+    );
+    for (const observer of this.#observers) quietly(() => observer.afterCommitFailed?.(error));
+  }
+
+  /** One attempt at a transaction of the host's own, `dataSource.transaction`. */
+  openForHost<T>(fn: TransactionCallback<T>, isolation: IsolationLevel | undefined): Promise<T> {
+    const opening: Opening = { owned: false, opener: 'dataSource.transaction', options: {}, isolation };
+    return runAttempts(this, fn, opening, 0, this.#observers);
+  }
+
+  /** From now on it is known since when callers have been waiting for a connection. */
+  watchPool(): void {
+    this.#waits ??= new PoolWaits((waitedMs) => {
+      for (const observer of this.#observers) quietly(() => observer.connected?.(waitedMs));
+    });
+  }
+
+  /** How the pool of the primary is doing. */
+  poolState(): PoolState {
+    this.watchPool();
+    return readPool(this.dataSource, this.#waits as PoolWaits);
+  }
+
+  get #observers(): readonly NestAuthObserver[] {
+    // What a rehearsal makes fail on purpose, once a statement, is nothing to be told of.
+    return this.#rehearsal === undefined ? (this.#settings.observers ?? []) : [];
   }
 
   /** Where a call with this manager stands; undefined when it stands outside any transaction. */
@@ -256,7 +314,12 @@ export class TransactionHost {
   /** TypeORM sends the host's default isolation after START, and would overrule the one that was asked for. */
   #openingFor(options: RunInTransactionOptions): Opening {
     const { isolationLevel } = this.dataSource.options as { isolationLevel?: unknown };
-    return { owned: true, options, isolation: isolationLevel === undefined ? undefined : options.isolation };
+    return {
+      owned: true,
+      opener: 'runInTransaction',
+      options,
+      isolation: isolationLevel === undefined ? undefined : options.isolation,
+    };
   }
 
   async #serially<T>(frame: Frame, fn: () => Promise<T>): Promise<T> {
@@ -273,16 +336,9 @@ export class TransactionHost {
     }
   }
 
-  async #retrying<T>(fn: TransactionCallback<T>, opening: Opening): Promise<T> {
+  #retrying<T>(fn: TransactionCallback<T>, opening: Opening): Promise<T> {
     const retries = this.#rehearsal === undefined ? (opening.options.retries ?? this.#settings.retries) : 0;
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await openTransaction(this, fn, opening);
-      } catch (error) {
-        if (attempt >= retries || !isRetryable(error)) throw error;
-        await pause(Math.random() * Math.min(MAX_BACKOFF_MS, 20 * 2 ** attempt));
-      }
-    }
+    return runAttempts(this, fn, opening, retries, this.#observers);
   }
 }
 
@@ -300,8 +356,4 @@ function assertScoped(scopes: ScopeSource, frame: Frame | undefined): void {
     'TENANT_REQUIRED',
     'Row-level security is on: call this inside TenantContext.run(tenantId, fn), or inside withoutTenant(reason, fn)',
   );
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,4 +1,5 @@
 import type { EntityManager, QueryRunner } from 'typeorm';
+import type { NestAuthObserver } from './transaction-observer.js';
 
 /** Isolation levels PostgreSQL accepts; READ UNCOMMITTED behaves as READ COMMITTED there and is left out. */
 export const ISOLATION_LEVELS = ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const;
@@ -59,4 +60,6 @@ export interface TransactionSettings {
   readonly prepared: boolean;
   /** Receives what nobody can catch: failures after COMMIT, escapes in `warn` mode. */
   readonly report: (message: string, error: unknown) => void;
+  /** See what happens, in this order. */
+  readonly observers?: readonly NestAuthObserver[];
 }

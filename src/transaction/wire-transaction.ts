@@ -26,7 +26,8 @@ interface Failure {
 /** Made when somebody runs into it: then its stack tells who, and a transaction that ends well does not pay for it. */
 type Refusal = () => NestAuthError;
 
-type Outcome = 'none' | 'open' | 'committed' | 'rolled-back' | 'unknown';
+/** What became of a transaction; `none` until it has begun. */
+export type WireOutcome = 'none' | 'open' | 'committed' | 'rolled-back' | 'unknown';
 
 /** The transaction that this code is there to end, the host's subscribers to its COMMIT included. */
 const ending = new AsyncLocalStorage<WireTransaction>();
@@ -39,7 +40,9 @@ const ending = new AsyncLocalStorage<WireTransaction>();
  * savepoint. Tags do, for every way of opening a transaction.
  */
 export class WireTransaction {
-  outcome: Outcome = 'none';
+  outcome: WireOutcome = 'none';
+  /** How many statements were sent. */
+  statements = 0;
   commitSent = false;
   /** Statements that were handed to the runner and have not come back. */
   inFlight = 0;
@@ -55,6 +58,8 @@ export class WireTransaction {
   transactionId: string | undefined;
   /** Why the connection is gone, once it is. */
   lost: NestAuthError | undefined;
+  /** The connection works, but leads to a server that is of no use: it must not be lent again. */
+  isUnfit = false;
   /** Opened by this package, which then also runs what waits for the COMMIT. */
   owned = false;
   /** The savepoint of a nested start was never set, so the rollback that TypeORM sends for it must not be. */
@@ -135,6 +140,7 @@ export class WireTransaction {
   }
 
   statementSent(sql: string): void {
+    this.statements += 1;
     if (transactionCommandOf(sql) === 'COMMIT') this.commitSent = true;
   }
 
@@ -182,6 +188,8 @@ export class WireTransaction {
   statementFailed(sql: string, error: unknown): void {
     const command = transactionCommandOf(sql);
     if (!this.isOpen || command === 'ROLLBACK') return;
+    // The driver has stopped waiting for the answer (`query_timeout`): nobody knows what it will be.
+    if (command === 'COMMIT' && sqlStateOf(error) === undefined) this.connectionLost(error);
     this.markRollbackOnly(error);
     // A COMMIT that was answered, and refused, has ended the transaction: its outcome is known.
     if (command === 'COMMIT' && sqlStateOf(error) !== undefined && !isConnectionLoss(error)) this.#end('rolled-back');
