@@ -1,0 +1,212 @@
+import { IdentityContext } from '../audit/identity-context.js';
+import { ActorTypeEnum } from '../audit/activity.types.js';
+import type { EntityManager } from 'typeorm';
+import { v4 as uuidv4 } from 'uuid';
+import { readEvent, readFeed } from './feed.queries.js';
+import type { FeedPosition, IdentityEvent, Subscriber, SubscriberSettings } from './feed.types.js';
+import { backoff, wantedTypes } from './subscriber.policy.js';
+import {
+  advance,
+  bury,
+  claim,
+  type Claim,
+  fail,
+  release,
+  renew,
+  requestedLetters,
+  returnLetter,
+  settleLetter,
+} from './subscription.queries.js';
+import type { WakeUp } from './wake-up.js';
+
+/** What a worker stands on. */
+export interface WorkerGround {
+  /** Runs one of our statements for the whole platform, outside of any transaction. */
+  query<T>(fn: (manager: EntityManager) => Promise<T>): Promise<T>;
+  /** Runs a transaction for the whole platform. */
+  transaction<T>(fn: (manager: EntityManager) => Promise<T>): Promise<T>;
+  report(message: string, error: unknown): void;
+}
+
+/** The lease was lost while a transactional handler ran: what it wrote must not stay. */
+class LeaseLostError extends Error {}
+
+/**
+ * Delivers the log to one subscriber, in order, one event at a time. Of all processes the one that has the lease works;
+ * it is renewed while a handler runs, and runs out when its process dies.
+ */
+export class SubscriptionWorker {
+  readonly #owner = uuidv4();
+  readonly #types: string[] | null;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(
+    private readonly subscriber: Subscriber,
+    private readonly settings: SubscriberSettings,
+    private readonly ground: WorkerGround,
+    private readonly wakeUp: WakeUp,
+  ) {
+    this.#types = wantedTypes(subscriber);
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Lets the running handler finish, then gives the lease back. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  get #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  async #run(): Promise<void> {
+    const { name } = this.subscriber;
+    while (!this.#isStopping) {
+      // Before the look at the log: what happens from here on is not slept through.
+      const call = this.wakeUp.listen();
+      let pauseMs = this.settings.pollMs;
+      try {
+        pauseMs = await this.#work();
+      } catch (error) {
+        this.ground.report(`The subscriber ${name} could not read its events; it tries again`, error);
+      }
+      if (pauseMs > 0) await call.orAfter(pauseMs, this.#stopping.signal);
+      call.forget();
+    }
+    await this.ground.query((manager) => release(manager, name, this.#owner)).catch(() => undefined);
+  }
+
+  /** Delivers what is there; answers the milliseconds to sleep. */
+  async #work(): Promise<number> {
+    const { name } = this.subscriber;
+    const found = await this.ground.query((manager) => claim(manager, name, this.#owner, this.settings.leaseMs));
+    if (found === null) return this.settings.pollMs;
+    if (found.letters) await this.#deliverLetters();
+    if (found.waitMs > 0) return Math.min(found.waitMs, this.settings.leaseMs / 3);
+    return this.#deliverFrom(found);
+  }
+
+  async #deliverFrom(found: Claim): Promise<number> {
+    const { batchSize, pollMs } = this.settings;
+    const filter = { types: this.#types, tenantId: null };
+    const { events, next } = await this.ground.query((manager) => readFeed(manager, found.position, filter, batchSize));
+    let { attempts } = found;
+    for (const { position, event } of events) {
+      if (this.#isStopping) return 0;
+      // Whatever went wrong, the next round claims and reads again from where the database says.
+      if (!(await this.#deliver(position, event, attempts + 1))) return 0;
+      attempts = 0;
+    }
+    if (events.length === batchSize) return 0;
+    // Nothing of what lies between is wanted: without this a rare type would make every look longer than the one before.
+    if (found.prolonged && events.length === 0) await this.#skipTo(next);
+    return pollMs;
+  }
+
+  async #skipTo(next: FeedPosition): Promise<void> {
+    await this.ground.query((manager) => advance(manager, this.subscriber.name, this.#owner, next, false));
+  }
+
+  /** Tries dead letters again, each once. */
+  async #deliverLetters(): Promise<void> {
+    const { name } = this.subscriber;
+    const letters = await this.ground.query((manager) => requestedLetters(manager, name, this.settings.batchSize));
+    for (const { xid, id, attempts } of letters) {
+      if (this.#isStopping) return;
+      try {
+        const event = await this.ground.query((manager) => readEvent(manager, { xid, id }));
+        if (event === null) throw new Error('the activity is gone: retention has dropped its month');
+        await this.#attempt(event, attempts + 1, (manager) => settleLetter(manager, name, this.#owner, id));
+      } catch (error) {
+        if (error instanceof LeaseLostError) return;
+        await this.ground.query((manager) => returnLetter(manager, name, id, describe(error)));
+      }
+    }
+  }
+
+  /** False when the event is still, or again, the next one, or somebody else's. */
+  async #deliver(position: FeedPosition, event: IdentityEvent, attempt: number): Promise<boolean> {
+    const { name, maxAttempts } = this.subscriber;
+    try {
+      const moveOn = (manager: EntityManager): Promise<boolean> => advance(manager, name, this.#owner, position, true);
+      return await this.#attempt(event, attempt, moveOn);
+    } catch (error) {
+      if (error instanceof LeaseLostError) return false;
+      const text = describe(error);
+      this.ground.report(`The subscriber ${name} failed on ${event.type} ${event.id}, attempt ${attempt}`, error);
+      await this.ground.query((manager) =>
+        attempt < maxAttempts
+          ? fail(manager, name, this.#owner, text, backoff(this.subscriber, attempt))
+          : bury(manager, name, this.#owner, { position, type: event.type, attempts: attempt, error: text }),
+      );
+      return false;
+    }
+  }
+
+  /** Runs the handler and `moveOn`; false when the lease was lost before. */
+  async #attempt(
+    event: IdentityEvent,
+    attempt: number,
+    moveOn: (manager: EntityManager) => Promise<boolean>,
+  ): Promise<boolean> {
+    const { transactional } = this.subscriber;
+    return this.#guarded(async (signal) => {
+      if (!transactional) {
+        await this.#handle(event, { attempt, signal });
+        return () => this.ground.query(moveOn);
+      }
+      await this.ground.transaction(async (manager) => {
+        await this.#handle(event, { attempt, signal, manager });
+        // Too late is a failure, also when the handler has come to its end after all.
+        signal.throwIfAborted();
+        if (!(await moveOn(manager))) throw new LeaseLostError();
+      });
+      return () => Promise.resolve(true);
+    });
+  }
+
+  #handle(
+    event: IdentityEvent,
+    delivery: { attempt: number; signal: AbortSignal; manager?: EntityManager },
+  ): Promise<unknown> {
+    const { name, handlers } = this.subscriber;
+    const handler = handlers.get(event.type) ?? handlers.get('*');
+    if (handler === undefined) return Promise.resolve();
+    const facts = { actor: { type: ActorTypeEnum.JOB, id: name }, requestId: event.id };
+    return IdentityContext.run(facts, () => handler(event, { subscriber: name, ...delivery }));
+  }
+
+  /** Runs an attempt with a time limit, and renews the lease meanwhile. */
+  async #guarded(attempt: (signal: AbortSignal) => Promise<() => Promise<boolean>>): Promise<boolean> {
+    const { name, timeoutMs } = this.subscriber;
+    const { leaseMs } = this.settings;
+    const limit = new AbortController();
+    const aborted = new Promise<never>((_resolve, reject) => {
+      limit.signal.addEventListener('abort', () => reject(limit.signal.reason as Error), { once: true });
+    });
+    aborted.catch(() => undefined);
+    const timeout = setTimeout(() => limit.abort(new Error(`the handler took longer than ${timeoutMs} ms`)), timeoutMs);
+    const heartbeat = setInterval(() => {
+      this.ground
+        .query((manager) => renew(manager, name, this.#owner, leaseMs))
+        .then((held) => held || limit.abort(new LeaseLostError()))
+        .catch((error: unknown) => this.ground.report(`The subscriber ${name} could not renew its lease`, error));
+    }, leaseMs / 3);
+    try {
+      const settle = await Promise.race([attempt(limit.signal), aborted]);
+      return await settle();
+    } finally {
+      clearTimeout(timeout);
+      clearInterval(heartbeat);
+    }
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}

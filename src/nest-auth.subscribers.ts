@@ -1,0 +1,75 @@
+import { Logger, type Provider } from '@nestjs/common';
+import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { EventEmitter2 } from '@nestjs/event-emitter';
+import type { Client, Pool } from 'pg';
+import { NotifyBridge } from './feed/notify-bridge.js';
+import { SubscriberRunner } from './feed/subscriber.runner.js';
+import { TenantContext } from './isolation/tenant-context.js';
+import type { NestAuthSettings } from './nest-auth.settings.js';
+import { webhookSubscriber } from './webhook/webhook.subscriber.js';
+import { TransactionHost } from './transaction/transaction-host.js';
+
+/** The part of TypeORM's driver that a connection for LISTEN is made from. */
+interface PgDriver {
+  readonly master: Pool;
+  readonly postgres: { readonly Client: new (options: object) => Client };
+}
+
+/** The durable subscribers, wired to the application. */
+export function subscriberProviders(settings: symbol): Provider[] {
+  return [
+    {
+      provide: SubscriberRunner,
+      inject: [TransactionHost, TenantContext, EventEmitter2, DiscoveryService, MetadataScanner, settings],
+      useFactory: makeRunner,
+    },
+  ];
+}
+
+function makeRunner(
+  host: TransactionHost,
+  context: TenantContext,
+  emitter: EventEmitter2,
+  discovery: DiscoveryService,
+  scanner: MetadataScanner,
+  { subscribers: settings, webhooks }: NestAuthSettings,
+): SubscriberRunner {
+  const logger = new Logger('NestAuthSubscriber');
+  const report = (message: string, error: unknown): void =>
+    logger.error(message, error instanceof Error ? error.stack : String(error));
+  const bridge = settings.listen ? makeBridge(host, settings.pollMs, report) : undefined;
+  return new SubscriberRunner(
+    {
+      discovery,
+      scanner,
+      emitter,
+      bridge,
+      report,
+      query: (fn) => context.asPlatform(() => host.operate(undefined, fn)),
+      transaction: (fn) => context.asPlatform(() => host.run(fn)),
+      health: host.health,
+    },
+    settings,
+    webhooks.map(webhookSubscriber),
+  );
+}
+
+function makeBridge(
+  host: TransactionHost,
+  retryMs: number,
+  report: (message: string, error: unknown) => void,
+): NotifyBridge {
+  const { dataSource } = host;
+  return new NotifyBridge(
+    {
+      connect: () => {
+        const { master, postgres } = dataSource.driver as unknown as PgDriver;
+        return new postgres.Client(master.options);
+      },
+      notify: (channel) =>
+        host.operate(dataSource.manager, (manager) => manager.query('select pg_notify($1, $2)', [channel, ''])),
+      report,
+    },
+    retryMs,
+  );
+}
