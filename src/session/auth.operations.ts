@@ -1,0 +1,132 @@
+import type { EntityManager } from 'typeorm';
+import type { PasswordService } from '../account/password.service.js';
+import { upgradePasswordHash } from '../account/user-change.queries.js';
+import type { NestAuthUser } from '../account/user.entity.js';
+import { ActorTypeEnum } from '../audit/activity.types.js';
+import { IdentityContext } from '../audit/identity-context.js';
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import type { EventPublisher } from '../events/event-publisher.js';
+import { UserLoggedInEvent, UserLoginFailedEvent } from '../events/nest-auth.events.js';
+import { shielded } from '../transaction/optimistic.js';
+import type { TransactionHost } from '../transaction/transaction-host.js';
+import type { AccessTokenSigner } from './access-token.signer.js';
+import type { IssuingRow } from './live-session.queries.js';
+import { hashOf, newRefreshToken } from './refresh-token.policy.js';
+import type { SessionSettings } from './session.settings.js';
+import type { SessionTokens, SignInRefusal, SignInResult } from './session.types.js';
+import type { PreparedSignIn } from './sign-in-input.policy.js';
+import { type CredentialsRow, findCredentials, openSession, writeFailedSignIn } from './sign-in.queries.js';
+
+/** Somebody whose password was right. */
+type Proven = CredentialsRow & { readonly password_hash: string };
+
+/**
+ * The rules of signing in. Each statement is sent by itself, so that no connection is held while a password is hashed;
+ * in a transaction of the caller they all belong to that.
+ */
+export class AuthOperations {
+  constructor(
+    private readonly transactions: TransactionHost,
+    private readonly events: EventPublisher,
+    private readonly passwords: PasswordService,
+    private readonly signer: AccessTokenSigner,
+    private readonly settings: SessionSettings,
+  ) {}
+
+  /** Look up, verify, write: the same steps at the same cost for everybody, and one refusal for all reasons. */
+  async signIn(manager: EntityManager | undefined, wanted: PreparedSignIn): Promise<SignInResult> {
+    const { realmId, provider, login, password } = wanted;
+    const found = await this.transactions.operate(manager, (m) =>
+      findCredentials(m, { realmId, provider, login: login ?? '' }),
+    );
+    const matches = await this.passwords.verify(found?.password_hash ?? null, password);
+    const proven = provenOf(found, matches);
+    if (typeof proven === 'string') return this.#refuse(manager, found, wanted, proven);
+    const rehashed = await this.#rehash(proven, password);
+    const refreshToken = newRefreshToken(proven.id);
+    const opened = await asUser(proven.id, () => this.#open(manager, proven, wanted.tenantId, refreshToken));
+    if (opened === null) return this.#refuse(manager, found, wanted, 'no_access_to_tenant');
+    if (rehashed !== undefined) await this.#upgrade(manager, proven, rehashed);
+    return { ...(await this.issue(proven.id, opened.issuing, refreshToken)), user: opened.user };
+  }
+
+  /** The tokens of a session. */
+  async issue(userId: string, issuing: IssuingRow, refreshToken: string): Promise<SessionTokens> {
+    const { session_id: sessionId, tenant_id: tenantId, stamp, expires_at: sessionExpiresAt } = issuing;
+    const claims = { userId, sessionId, tenantId, stamp, issuedAt: issuing.asked_at, sessionExpiresAt };
+    const { token, expiresAt } = await this.signer.sign(claims);
+    return {
+      accessToken: token,
+      accessTokenExpiresAt: expiresAt,
+      refreshToken,
+      userId,
+      sessionId,
+      tenantId,
+      sessionExpiresAt,
+    };
+  }
+
+  #open(
+    manager: EntityManager | undefined,
+    { id, security_stamp: stamp }: Proven,
+    tenantId: string | null,
+    refreshToken: string,
+  ): Promise<{ user: NestAuthUser; issuing: IssuingRow } | null> {
+    const { idleSeconds, maxSeconds } = this.settings;
+    const { ip = null, userAgent = null } = IdentityContext.current;
+    return this.transactions.operate(manager, async (m) => {
+      const tokenHash = hashOf(refreshToken);
+      const made = { userId: id, stamp, tenantId, tokenHash, idleSeconds, maxSeconds, ip, userAgent };
+      const opened = await openSession(m, made);
+      if (opened !== null) this.events.publish(m, new UserLoggedInEvent(opened.user));
+      return opened;
+    });
+  }
+
+  /** Made before the session is, so that the row of the user is not held meanwhile. */
+  async #rehash({ password_hash: stored }: Proven, password: string): Promise<string | undefined> {
+    if (!this.passwords.needsRehash(stored)) return undefined;
+    // With a full queue the next sign-in does it.
+    return this.passwords.hash(password).then(
+      ({ phc }) => phc,
+      () => undefined,
+    );
+  }
+
+  /** The person is signed in whether or not the stronger hash can be written: the old one still holds. */
+  async #upgrade(manager: EntityManager | undefined, { id, password_hash: old }: Proven, phc: string): Promise<void> {
+    await this.transactions
+      .operate(manager, (m) => shielded(m, (inner) => upgradePasswordHash(inner, id, old, phc)))
+      .catch(() => undefined);
+  }
+
+  /** Written by itself: thrown inside, the refusal would take its own record with it. */
+  async #refuse(
+    manager: EntityManager | undefined,
+    found: CredentialsRow | null,
+    { tenantId }: PreparedSignIn,
+    reason: SignInRefusal,
+  ): Promise<never> {
+    const userId = found?.id ?? null;
+    await this.transactions.operate(manager, async (m) => {
+      await writeFailedSignIn(m, userId, tenantId, reason);
+      this.events.publish(m, new UserLoginFailedEvent(userId, tenantId, reason));
+    });
+    throw new NestAuthError('INVALID_CREDENTIALS', 'The sign-in is refused: login and password do not fit');
+  }
+}
+
+/** Judged when the cost has been paid. */
+function provenOf(found: CredentialsRow | null, matches: boolean): Proven | SignInRefusal {
+  if (found === null) return 'unknown_login';
+  const { password_hash: hash } = found;
+  if (hash === null) return 'no_password';
+  if (!matches) return 'wrong_password';
+  return found.status === 'active' ? { ...found, password_hash: hash } : 'user_not_active';
+}
+
+/** Whoever has shown the password is who does it, unless somebody else is said to. */
+function asUser<T>(id: string, fn: () => Promise<T>): Promise<T> {
+  if (IdentityContext.current.actor !== undefined) return fn();
+  return IdentityContext.run({ actor: { type: ActorTypeEnum.USER, id } }, fn);
+}

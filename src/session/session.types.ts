@@ -1,0 +1,107 @@
+import type { NestAuthUser } from '../account/user.entity.js';
+
+/** With what somebody signs in: an email or a phone number, and the password. */
+export interface SignInInput {
+  readonly email?: string | undefined;
+  readonly phone?: string | undefined;
+  readonly password: string;
+  /** In `ISOLATED` tenancy a part of the login, and required. Elsewhere: whoever is no active member is refused. */
+  readonly tenantId?: string | null | undefined;
+}
+
+/** From where. @default what `IdentityContext` says */
+export interface SignInContext {
+  readonly ip?: string | undefined;
+  readonly userAgent?: string | undefined;
+}
+
+/** What a client keeps. Only here are the tokens themselves: nothing of them is stored. */
+export interface SessionTokens {
+  readonly accessToken: string;
+  readonly accessTokenExpiresAt: Date;
+  /** For one use: `refresh` answers the next one. */
+  readonly refreshToken: string;
+  readonly userId: string;
+  readonly sessionId: string;
+  /** The tenant that the session is in; null for none. */
+  readonly tenantId: string | null;
+  /** However often it is refreshed, the session ends then. */
+  readonly sessionExpiresAt: Date;
+}
+
+export interface SignInResult extends SessionTokens {
+  readonly user: NestAuthUser;
+}
+
+/** What an access token says. */
+export interface AccessTokenClaims {
+  readonly userId: string;
+  readonly sessionId: string;
+  readonly tenantId: string | null;
+  /** The user's security stamp when it was issued. */
+  readonly stamp: number;
+  readonly issuedAt: Date;
+  readonly expiresAt: Date;
+}
+
+export interface VerifyAccessTokenOptions {
+  /** Asks the database, too, whether the session goes on: one statement. @default false */
+  readonly fresh?: boolean | undefined;
+}
+
+/** Who is signed in, as the database says it now. */
+export interface CurrentUser {
+  readonly user: NestAuthUser;
+  readonly sessionId: string;
+  readonly tenantId: string | null;
+}
+
+/** A session by its key. `AccessTokenClaims` are one. */
+export interface SessionKeyOf {
+  readonly userId: string;
+  readonly sessionId: string;
+}
+
+/** Why a sign-in was refused; for the activity log and for listeners, never for the caller. */
+export type SignInRefusal =
+  | 'unknown_login'
+  | 'no_password'
+  | 'wrong_password'
+  | 'user_not_active'
+  | 'no_access_to_tenant';
+
+/** Why a session was ended; one that has run out, or is over with what it depends on, has none. */
+export type SessionEndReason = 'signed_out' | 'revoked' | 'refresh_token_reused' | 'user_not_active' | 'access_ended';
+
+/** A JSON Web Key (RFC 7517) of Ed25519 or P-256; with `d` the private one, which can sign. */
+export interface SessionKey {
+  /** Names the key in the header of a token. */
+  readonly kid: string;
+  readonly kty: string;
+  readonly crv: string;
+  readonly x: string;
+  readonly y?: string;
+  readonly d?: string;
+}
+
+/** Sessions and their tokens. */
+export interface SessionOptions {
+  /**
+   * Keys of access tokens, newest first: the first signs and must be private, all verify. `generateSessionKeys()` makes
+   * one. Every process has the same.
+   * @default [] nobody can sign in: `AuthService` throws `INVALID_OPTIONS`
+   */
+  readonly keys?: readonly SessionKey[];
+  /** `iss` of access tokens. @default 'nest-auth-identity' */
+  readonly issuer?: string;
+  /** `aud` of access tokens. @default 'nest-auth-identity' */
+  readonly audience?: string;
+  /** Seconds an access token lives, and how long one is accepted after its session has ended. @default 300 */
+  readonly accessTokenSeconds?: number;
+  /** Seconds in which a used refresh token answers the same successor again; 0 for never. @default 10 */
+  readonly reuseWindowSeconds?: number;
+  /** Minutes without a refresh after which a session ends. @default 10080 (7 days) */
+  readonly idleMinutes?: number;
+  /** Minutes after which a session ends, whatever happens. @default 43200 (30 days) */
+  readonly maxMinutes?: number;
+}
