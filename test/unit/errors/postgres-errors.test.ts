@@ -3,17 +3,24 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { QueryFailedError } from 'typeorm';
 
-import { isConnectionLoss, isRetryable, sqlStateOf, toNestAuthError } from '../../../src/errors/postgres-errors.js';
+import {
+  forgetRow,
+  isConnectionLoss,
+  isRetryable,
+  sqlStateOf,
+  toNestAuthError,
+} from '../../../src/errors/postgres-errors.js';
 import { CommitOutcomeUnknownError, isNestAuthError, NEST_AUTH_ERRORS, NestAuthError } from '../../../src/index.js';
 
 const driverError = (fields: object) => Object.assign(new Error('said by the driver'), fields);
 const queryFailed = (fields: object) => new QueryFailedError('insert', ['$argon2id$secret'], driverError(fields));
 
 const migrations = readdirSync('migrations')
+  .filter((file) => file.endsWith('.ts'))
   .map((file) => readFileSync(join('migrations', file), 'utf8'))
   .join('\n');
 const declared = new Set(
-  [...migrations.matchAll(/\b(?:CONSTRAINT|CREATE (?:UNIQUE )?INDEX)\s+(nest_auth_\w+)/gi)].map(
+  [...migrations.matchAll(/\b(?:CONSTRAINT\s*=?|CREATE (?:UNIQUE )?INDEX)\s+'?(nest_auth_\w+)/gi)].map(
     ([, name]) => name as string,
   ),
 );
@@ -67,6 +74,21 @@ describe('a failure of PostgreSQL', () => {
     expect(error.cause).toMatchObject({ code: '23505' });
     expect(error.cause).not.toBeInstanceOf(QueryFailedError);
     expect(JSON.stringify([error, error.cause, error.details, error.message])).not.toContain('secret');
+  });
+
+  it('of a shard of a Citus cluster means what it means on one machine', () => {
+    const failure = { constraint: 'nest_auth_identities_pk_102041', table: 'nest_auth_identities_102041' };
+    expect(toNestAuthError(queryFailed({ code: '23505', ...failure }))).toMatchObject({
+      code: 'IDENTITY_ALREADY_EXISTS',
+      details: { constraint: 'nest_auth_identities_pk', table: 'nest_auth_identities' },
+    });
+    const row = driverError({
+      code: '23514',
+      table: 'nest_auth_users_102009',
+      detail: 'Failing row: $argon2id$secret',
+    });
+    forgetRow(row);
+    expect(row).not.toHaveProperty('detail');
   });
 
   it('that is ours already stays what it is, also wrapped by the ORM', () => {

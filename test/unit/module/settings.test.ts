@@ -18,6 +18,12 @@ describe('the options of the module', () => {
   });
 
   const wrong: [string, unknown][] = [
+    ['log.failedTransactions', { log: { failedTransactions: 'no' } }],
+    ['log.refusals', { log: { refusals: 'info' } }],
+    ['log.level', { log: { level: 'warn' } }],
+    ['telemetry', { telemetry: true }],
+    ['telemetry.call', { telemetry: { call: 1 } }],
+    ['telemetry.trace', { telemetry: { trace: () => undefined } }],
     ['tenants', { tenants: {} }],
     ['tenant', { tenant: 'isolated' }],
     ['tenant', { tenant: null }],

@@ -44,7 +44,7 @@ describe('the state of a transaction', () => {
     ['rolled back after the tag ROLLBACK', [START, ['ROLLBACK', 'ROLLBACK']], 'rolled-back'],
     ['rolled back when COMMIT was answered by ROLLBACK', [START, ['COMMIT', 'ROLLBACK']], 'rolled-back'],
     ['rolled back when COMMIT was refused', [START, ['COMMIT', failure]], 'rolled-back'],
-    ['open when COMMIT failed without an answer', [START, ['COMMIT', new Error('socket')]], 'open'],
+    ['in doubt when COMMIT failed without an answer', [START, ['COMMIT', new Error('socket')]], 'unknown'],
     ['open when a second BEGIN was only warned of', [START, ['BEGIN', 'BEGIN']], 'open'],
     ['rolled back in one text', [['begin; select 1; rollback', 'BEGIN;SELECT;ROLLBACK']], 'rolled-back'],
   ] as [string, [string, string | Error][], string][])('is %s', (_what, answers, outcome) => {

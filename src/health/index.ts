@@ -1,0 +1,1 @@
+export { type MigrationClass, NestAuthHealthIndicator, type NestAuthHealthOptions } from './health.indicator.js';
