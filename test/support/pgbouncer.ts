@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
@@ -9,17 +9,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Pooler {
   /** The server's url, by way of the pooler. */
   readonly url: string;
+  /** Ends it in the middle of whatever it does, and starts it again on the same port. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Server connections a database: fewer than most tests have clients, so that they really are shared. */
+export interface PoolerOptions {
+  /** Server connections a database: by default fewer than most tests have clients, so that they really are shared. */
+  readonly poolSize?: number;
+  /** How long a client waits for one of them, in seconds; the default is that of PgBouncer. */
+  readonly queryWaitTimeout?: number;
+}
+
 const POOL_SIZE = 10;
+const QUERY_WAIT_TIMEOUT_S = 120;
 /** PgBouncer refuses to run as root. */
 const UNPRIVILEGED = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 const START_TRIES = 200;
 
 /** PgBouncer in transaction mode before every database of a server, also those that are made later. */
-export async function startPgBouncer(serverUrl: string): Promise<Pooler> {
+export async function startPgBouncer(serverUrl: string, options: PoolerOptions = {}): Promise<Pooler> {
   const server = new URL(serverUrl);
   const port = await freePort();
   const directory = await mkdtemp(join(tmpdir(), 'nest-auth-pgbouncer-'));
@@ -40,7 +49,8 @@ auth_type = trust
 auth_file = ${users}
 auth_query = SELECT usename, passwd FROM pg_shadow WHERE usename = $1
 pool_mode = transaction
-default_pool_size = ${POOL_SIZE}
+default_pool_size = ${options.poolSize ?? POOL_SIZE}
+query_wait_timeout = ${options.queryWaitTimeout ?? QUERY_WAIT_TIMEOUT_S}
 max_client_conn = 2000
 server_idle_timeout = 5
 autodb_idle_timeout = 5
@@ -50,24 +60,39 @@ log_pooler_errors = 0
 log_stats = 0
 `,
   );
-  const child = spawn('pgbouncer', ['-q', file], { ...UNPRIVILEGED, cwd: directory, stdio: 'ignore' });
-  const exited = once(child, 'exit');
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
+  let child: ChildProcess;
+  let exited: Promise<unknown>;
+  const start = async (): Promise<void> => {
+    child = spawn('pgbouncer', ['-q', file], { ...UNPRIVILEGED, cwd: directory, stdio: 'ignore' });
+    exited = once(child, 'exit');
+    for (let attempt = 0; !(await isListening(port)); attempt += 1) {
+      if (attempt === START_TRIES || child.exitCode !== null) {
+        await stop();
+        throw new Error(`PgBouncer did not start: it ended with ${String(child.exitCode)}`);
+      }
+      await sleep(25);
+    }
+  };
+  const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+    child.kill(signal);
     await exited;
+  };
+  const stop = async (): Promise<void> => {
+    await end('SIGTERM');
     await rm(directory, { recursive: true, force: true });
   };
-  for (let attempt = 0; !(await isListening(port)); attempt += 1) {
-    if (attempt === START_TRIES || child.exitCode !== null) {
-      await stop();
-      throw new Error(`PgBouncer did not start: it ended with ${String(child.exitCode)}`);
-    }
-    await sleep(25);
-  }
+  await start();
   const url = new URL(serverUrl);
   url.host = `127.0.0.1:${port}`;
   url.password = '';
-  return { url: url.href, stop };
+  return {
+    url: url.href,
+    restart: async () => {
+      await end('SIGKILL');
+      await start();
+    },
+    stop,
+  };
 }
 
 async function isListening(port: number): Promise<boolean> {

@@ -3,12 +3,15 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { Client } from 'pg';
 
 import { type PostgresServer, startPostgres } from '../../src/testing/server.js';
 
 export interface ReplicatedServer {
   readonly url: string;
   readonly replicaUrl: string;
+  /** The primary becomes a replica of its replica, which becomes the primary. What was committed is on both. */
+  switchOver(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -50,9 +53,28 @@ export async function startReplicatedServer(
       primary_conninfo: `host=${hostname} port=${port} user=${username}`,
       recovery_min_apply_delay: `${lagSeconds}s`,
     });
-    return { url: primary.url, replicaUrl: replica.url, stop };
+    const switchOver = async (): Promise<void> => {
+      const { port: newPort } = new URL(replica.url);
+      // Where it will follow; the settings of the command line would outlive its being a primary.
+      await tell(primary, `alter system set primary_conninfo = 'host=${hostname} port=${newPort} user=${username}'`);
+      await writeFile(join(primaryData, 'standby.signal'), '');
+      // A primary that is stopped orderly has first sent all it has to its replica.
+      await primary.restart('fast');
+      await tell(replica, 'select pg_promote()');
+    };
+    return { url: primary.url, replicaUrl: replica.url, switchOver, stop };
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+async function tell({ url }: PostgresServer, sql: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
   }
 }
