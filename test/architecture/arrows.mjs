@@ -4,12 +4,14 @@ import { cruise } from 'dependency-cruiser';
 import { rules } from './arrows.rules.mjs';
 
 /** The tool is content when it finds nothing at all to look at. Raise this as the package grows. */
-const FEWEST_MODULES = 90;
+const FEWEST_MODULES = 120;
 
 const { output } = await cruise(['dist/src', 'dist/migrations'], {
   validate: true,
   ruleSet: { forbidden: rules },
   doNotFollow: { path: 'node_modules' },
+  // As Node finds the entries of a package beside its main one.
+  enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
   exclude: { path: '\\.d\\.ts$' },
 });
 const { error: violations } = output.summary;

