@@ -13,7 +13,8 @@ export interface PortalUser {
 }
 
 /** A statement as somebody would write it by hand for `pg`. */
-interface Handwritten {
+export interface Handwritten {
+  /** Empty for one that the server plans anew each time, with the values at hand. */
   readonly name: string;
   readonly text: string;
 }
@@ -29,6 +30,13 @@ const ACCESS_ROLE = insertInto(
   'role_tenant_id',
   'guard',
 );
+/** Who was made, by whom and with what: the row that the package writes, too. */
+const ACTIVITY: Handwritten = {
+  name: 'insert_activity',
+  text: `insert into nest_auth_activities (id, occurred_at, xid, type, actor_type, user_id, tenant_id, subject_type,
+      subject_id, after)
+    values ($1, now(), pg_current_xact_id()::text::bigint, 'nest_auth.user.created', 'system', $2, $3, 'user', $2, $4)`,
+};
 const APP_USER = insertInto('app_users', 'id', 'auth_user_id', 'display_name');
 
 /** The same question as `AccessService.getPermissions`: everything that a grant needs must be active. */
@@ -75,23 +83,41 @@ export class Floor {
   /** One transaction, one INSERT a row, and none of the checks that the package makes. */
   async createPortalUser({ email, phone, passwordHash, tenantId, roleId }: PortalUser): Promise<string> {
     const id = uuidv7();
-    const client = await this.#pool.connect();
-    try {
-      await client.query('BEGIN');
+    return this.inTransaction(async (client) => {
       await this.#send(client, USER, [id, NIL_UUID, email, email, phone, passwordHash]);
       await this.#send(client, IDENTITY, [NIL_UUID, id, 'email', email]);
       await this.#send(client, IDENTITY, [NIL_UUID, id, 'phone', phone]);
       await this.#send(client, ACCESS, [id, tenantId, NIL_UUID, true]);
       await this.#send(client, ACCESS_ROLE, [id, tenantId, roleId, NIL_UUID, 'portal']);
+      const made = JSON.stringify({ email, phone, status: 'active', roleIds: [roleId] });
+      await this.#send(client, ACTIVITY, [uuidv7(), id, tenantId, made]);
       await this.#send(client, APP_USER, [uuidv7(), id, email]);
-      await client.query('COMMIT');
       return id;
+    });
+  }
+
+  async inTransaction<T>(fn: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.#pool.connect();
+    try {
+      await client.query('BEGIN');
+      const result = await fn(client);
+      await client.query('COMMIT');
+      return result;
     } catch (error) {
       await client.query('ROLLBACK');
       throw error;
     } finally {
       client.release();
     }
+  }
+
+  /** Any statement; on the pool, or on the connection of a transaction. */
+  async ask<Row extends object>(
+    statement: Handwritten,
+    values: readonly unknown[],
+    on: pg.Pool | pg.PoolClient = this.#pool,
+  ): Promise<Row[]> {
+    return (await this.#send<Row>(on, statement, values)).rows;
   }
 
   async getPermissions(userId: string, tenantId: string): Promise<string[]> {
@@ -119,7 +145,7 @@ export class Floor {
     values: readonly unknown[],
   ): Promise<pg.QueryResult<Row>> {
     return on.query<Row, unknown[]>(
-      this.prepared ? { name, text, values: [...values] } : { text, values: [...values] },
+      this.prepared && name !== '' ? { name, text, values: [...values] } : { text, values: [...values] },
     );
   }
 }

@@ -8,10 +8,13 @@ import { parseArgs } from 'node:util';
 import { type Environment, openEnvironment } from './environment.js';
 import type { Plan } from './measure.js';
 import { type Format, render, type Report } from './report.js';
+import { measureAudit } from './scenarios/audit.js';
+import { measureLifecycle } from './scenarios/lifecycle.js';
 import { measurePermissionLoad } from './scenarios/permission-load.js';
 import { measurePortalCreate } from './scenarios/portal-create.js';
 import { measureScale } from './scenarios/scale.js';
 import type { Bench, Findings } from './scenarios/scenario.js';
+import { measureTelemetry } from './scenarios/telemetry.js';
 import { countStatements } from './scenarios/statement-counts.js';
 import { makeWorld } from './seed.js';
 
@@ -29,6 +32,9 @@ const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<Findings>>> =
   create: measurePortalCreate,
   permissions: measurePermissionLoad,
   scale: measureScale,
+  lifecycle: measureLifecycle,
+  audit: measureAudit,
+  telemetry: measureTelemetry,
 };
 
 const { values } = parseArgs({

@@ -4,6 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 export interface Subject {
   readonly name: string;
   readonly run: () => Promise<unknown>;
+  /** Makes what the next round uses up; its time does not count. */
+  readonly prepare?: () => Promise<void>;
 }
 
 /** How long to measure. Rounds of all subjects alternate, so that whatever else the machine does hits all alike. */
@@ -57,10 +59,14 @@ export interface CompareOptions {
 export async function compare({ title, atOnce, plan, serverClock, subjects }: CompareOptions): Promise<Comparison> {
   process.stderr.write(`  ${title}, ${atOnce} at once\n`);
   const records = subjects.map((subject) => ({ subject, rounds: [] as Round[], latencies: [] as number[] }));
-  for (const { subject } of records) await runFor(subject, atOnce, plan.warmUpMs, []);
+  for (const { subject } of records) {
+    await subject.prepare?.();
+    await runFor(subject, atOnce, plan.warmUpMs, []);
+  }
   for (let round = 0; round < plan.rounds; round += 1) {
     // Forwards and backwards in turn: nobody always runs right after the same neighbour.
     for (const record of round % 2 === 0 ? records : records.toReversed()) {
+      await record.subject.prepare?.();
       record.rounds.push(await measureRound(record.subject, atOnce, plan.roundMs, record.latencies, serverClock));
     }
   }

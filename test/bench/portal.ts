@@ -7,13 +7,18 @@ import { Column, Entity, In, PrimaryColumn } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import {
   AccessService,
+  ActivityService,
   type HashedPassword,
   NestAuthEntities,
   NestAuthModule,
+  type NestAuthModuleOptions,
   NestAuthRole,
   PasswordService,
   RoleGuardEnum,
+  RoleService,
+  UserLifecycleService,
   UserService,
+  UserStatisticsService,
 } from '../../src/index.js';
 import { POOL_SIZE } from './environment.js';
 import type { PortalUser } from './floor.js';
@@ -38,19 +43,36 @@ export interface NewPortalUser extends Omit<PortalUser, 'passwordHash'> {
   readonly password: HashedPassword;
 }
 
+export interface PortalOptions {
+  readonly prepared?: boolean;
+  readonly pool?: number;
+  readonly auth?: NestAuthModuleOptions;
+}
+
 /** An application as a host would write it, over one database. */
 export class Portal {
   readonly users: UserService;
   readonly access: AccessService;
+  readonly activities: ActivityService;
+  readonly roles: RoleService;
   readonly passwords: PasswordService;
+  readonly lifecycle: UserLifecycleService;
+  readonly statistics: UserStatisticsService;
 
   private constructor(private readonly context: INestApplicationContext) {
     this.users = context.get(UserService);
     this.access = context.get(AccessService);
+    this.activities = context.get(ActivityService);
+    this.roles = context.get(RoleService);
     this.passwords = context.get(PasswordService);
+    this.lifecycle = context.get(UserLifecycleService);
+    this.statistics = context.get(UserStatisticsService);
   }
 
-  static async open(url: string, { prepared = true, pool = POOL_SIZE } = {}): Promise<Portal> {
+  static async open(
+    url: string,
+    { prepared = true, pool = POOL_SIZE, auth = {} }: PortalOptions = {},
+  ): Promise<Portal> {
     const module = {
       module: BenchModule,
       imports: [
@@ -62,7 +84,7 @@ export class Portal {
           entities: [...NestAuthEntities, AppUser],
           retryAttempts: 0,
         }),
-        NestAuthModule.forRoot({ statements: { prepared } }),
+        NestAuthModule.forRoot({ statements: { prepared }, ...auth }),
       ],
     };
     return new Portal(await NestFactory.createApplicationContext(module, { logger: ['error'] }));

@@ -7,12 +7,14 @@ export interface Report {
   readonly facts: readonly Fact[];
   readonly comparisons: readonly Comparison[];
   readonly goals: readonly Goal[];
+  /** What fits no comparison; before the goals. */
+  readonly tables?: readonly Table[];
 }
 
 const FORMATS = ['text', 'markdown', 'json'] as const;
 export type Format = (typeof FORMATS)[number];
 
-interface Table {
+export interface Table {
   readonly title: string;
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];
@@ -26,7 +28,7 @@ export function render(report: Report, format: Format): string {
   return tablesOf(report).map(renderTable).join('\n\n');
 }
 
-function tablesOf({ facts, comparisons, goals }: Report): Table[] {
+function tablesOf({ facts, comparisons, goals, tables = [] }: Report): Table[] {
   return [
     { title: 'Machine', header: ['', ''], rows: facts },
     ...comparisons.map((comparison) => ({
@@ -34,6 +36,7 @@ function tablesOf({ facts, comparisons, goals }: Report): Table[] {
       header: HEADER,
       rows: [comparison.baseline, ...comparison.others].map((measured) => rowOf(measured, comparison.baseline)),
     })),
+    ...tables,
     {
       title: 'Goals',
       header: ['', 'wanted', 'reached', ''],
@@ -76,7 +79,7 @@ function asText({ title, header, rows }: Table): string {
   return [title, ...lines.map((cells) => `  ${cells.map(pad).join('  ')}`.trimEnd())].join('\n');
 }
 
-function asJson({ facts, comparisons, goals }: Report): unknown {
+function asJson({ facts, comparisons, goals, tables = [] }: Report): unknown {
   const subjectOf = (measured: Measured, baseline: Measured) => ({
     name: measured.name,
     ...mediansOf(measured),
@@ -95,5 +98,6 @@ function asJson({ facts, comparisons, goals }: Report): unknown {
       subjects: [baseline, ...others].map((measured) => subjectOf(measured, baseline)),
     })),
     goals,
+    tables,
   };
 }

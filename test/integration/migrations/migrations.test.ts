@@ -37,6 +37,10 @@ async function pendingSql(dataSource: DataSource): Promise<string[]> {
   return upQueries.map(({ query }) => query);
 }
 
+/** A partition is no table that an entity could speak of; what it is made from is compared. */
+const NO_PARTITION = (name: string): string =>
+  `not exists (select 1 from pg_class p where p.relname = ${name} and p.relispartition)`;
+
 /** What PostgreSQL itself says about the schema, in its own words. */
 async function catalogue(client: Client): Promise<Record<string, unknown[]>> {
   const ask = async (sql: string) =>
@@ -44,14 +48,17 @@ async function catalogue(client: Client): Promise<Record<string, unknown[]>> {
   return {
     columns: await ask(
       `select concat_ws(' ', table_name, column_name, udt_name, datetime_precision, is_nullable, column_default) as line
-       from information_schema.columns where table_schema = 'public' and table_name like 'nest_auth_%'`,
+       from information_schema.columns where table_schema = 'public' and table_name like 'nest_auth_%' and ${NO_PARTITION('table_name')}`,
     ),
     constraints: await ask(
       `select concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) as line from pg_constraint
-       where contype <> 'n' and conrelid::regclass::text like 'nest_auth_%'`,
+       where contype <> 'n' and conrelid::regclass::text like 'nest_auth_%'
+         and ${NO_PARTITION('conrelid::regclass::text')}`,
     ),
     indexes: await ask(
-      `select indexdef as line from pg_indexes where schemaname = 'public' and tablename like 'nest_auth_%'`,
+      // TypeORM knows no partitions: an index of all of them is one of the table.
+      `select replace(indexdef, ' ON ONLY ', ' ON ') as line from pg_indexes where schemaname = 'public' and tablename like 'nest_auth_%'
+         and ${NO_PARTITION('tablename')}`,
     ),
   };
 }
@@ -83,7 +90,16 @@ describe('the migrations', () => {
     const [made, wanted] = [await withClient(migrated, catalogue), await withClient(synchronized, catalogue)];
     expect(made['columns']).toEqual(wanted['columns']);
     expect(made['constraints']).toEqual(wanted['constraints']);
-    expect(made['indexes']).toEqual(wanted['indexes']);
+    const synchronizing = ({ name }: { name: string }) => made['indexes']?.some((line) => String(line).includes(name));
+    const byMigrationOnly = (await open(migrated)).entityMetadatas
+      .flatMap(({ indices }) => indices.filter(({ synchronize }) => !synchronize))
+      .filter(synchronizing)
+      .map(({ name }) => name);
+    // TypeORM has no words for an operator class; it only keeps its hands off them.
+    expect(byMigrationOnly).toHaveLength(2);
+    expect(made['indexes']?.filter((line) => !byMigrationOnly.some((name) => String(line).includes(name)))).toEqual(
+      wanted['indexes'],
+    );
     expect(made['columns']?.length).toBeGreaterThan(50);
   });
 

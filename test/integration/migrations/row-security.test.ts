@@ -41,7 +41,9 @@ describe('row-level security', () => {
     );
     const before = await dumpTables(database.url);
     const tables = await protectedTables();
-    await withDataSource((dataSource) => dataSource.undoLastMigration());
+    await withDataSource(async (dataSource) => {
+      for (const _ of NestAuthRlsMigrations) await dataSource.undoLastMigration();
+    });
     expect(await protectedTables()).toBe(0);
     expect(await dumpTables(database.url)).toEqual(before);
     await Promise.all(times(5, () => withDataSource((dataSource) => dataSource.runMigrations())));
