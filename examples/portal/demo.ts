@@ -1,7 +1,7 @@
 // npm run demo
 //
-// Imports people.csv, proves from the database what came of it, breaks a flow at each of its statements, and says how
-// fast it was. Needs nothing but Node; with DATABASE_URL it uses a database of its own on that server.
+// Imports people.csv, proves from the database what came of it, breaks a flow at each of its statements, shows the life
+// of one user with its timeline, and says how fast it was. Needs nothing but Node; with DATABASE_URL it uses a database of its own on that server.
 import { availableParallelism } from 'node:os';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -14,28 +14,37 @@ import { importWithProgress } from './demo/import.progress.js';
 import { showCorrected, showRefusals, showSpeed } from './demo/import.report.js';
 import { showInvariants, showInvariantsAgain } from './demo/invariants.report.js';
 import { happenedIn, readInvariants } from './demo/invariants.js';
+import { showLife } from './demo/life.js';
 import { withDatabase } from './demo/lifetime.js';
 import { createSetting, type Setting } from './demo/setting.js';
 import { heading, paint, print } from './demo/terminal.js';
+import { showWelcomes, untilWelcomed } from './demo/welcome.js';
 
 await withDatabase(async ({ url, description }) => {
   const started = performance.now();
   heading('nest-auth-identity: a portal in which nobody is half-made');
   print(`Node ${process.versions.node}, ${availableParallelism()} cores, ${description}`);
 
-  const app = await NestFactory.createApplicationContext(PortalModule.connectedTo(url), { logger: ['error'] });
+  // What fails here is meant to; a line for each would hide what is shown.
+  const auth = { log: { failedTransactions: false }, subscribers: { pollMs: 100 } };
+  const app = await NestFactory.createApplicationContext(PortalModule.connectedTo(url, auth), { logger: ['error'] });
   const setting = await createSetting(app);
   await describe(app, setting);
 
   const portal = app.get(PortalUserService);
   const imported = await importWithProgress(portal, setting);
-  const invariants = () => readInvariants(url, happenedIn(app));
+  const invariants = async () => {
+    await untilWelcomed(url);
+    return readInvariants(url, happenedIn(app));
+  };
   const proofs = [
     await showRefusals(url, imported),
     await showCorrected(portal, setting, imported),
+    await showWelcomes(url),
     showInvariants(await invariants()),
     await showFailingSteps(app, url, setting),
     await showChanges(app, url, imported),
+    await showLife(app, url, setting),
     showInvariantsAgain(await invariants()),
   ];
   showSpeed(imported);

@@ -6,12 +6,12 @@ import {
   PasswordService,
   RoleGuardEnum,
   type TransactionalManager,
+  UserLifecycleService,
   UserService,
 } from 'nest-auth-identity';
 import { type EntityManager, In } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { AppUser } from './app-user.entity.js';
-import { Outbox } from './outbox.js';
 import { explainingRefusals } from './profile.errors.js';
 
 interface Profile {
@@ -30,7 +30,7 @@ interface Login {
 export interface NewUser extends Profile, Login {
   readonly password?: string;
   readonly roleIds?: readonly string[];
-  /** The account stays pending and gets a mail. @default false */
+  /** The account stays pending until it is activated. @default false */
   readonly invite?: boolean;
 }
 
@@ -46,7 +46,7 @@ export class PortalUserService {
   constructor(
     private readonly users: UserService,
     private readonly passwords: PasswordService,
-    private readonly outbox: Outbox,
+    private readonly lifecycle: UserLifecycleService,
   ) {}
 
   /** A member of a tenant, with roles there. Four statements: BEGIN, the auth user with all it has, AppUser, COMMIT. */
@@ -76,12 +76,12 @@ export class PortalUserService {
   async createPortalUserStepByStep(input: NewPortalUser): Promise<AppUser> {
     const { email, phone, password, isActive } = await this.#login(input);
     return this.users.runInTransaction(async (manager) => {
-      const authUser = await this.users.createUser({ email, phone, isActive }, undefined, undefined, manager);
+      const metadata = { importedBy: 'step-by-step' };
+      const authUser = await this.users.createUser({ email, phone, isActive, metadata }, undefined, undefined, manager);
       await authUser.setPassword(password, manager);
       if (authUser.phone !== null) await authUser.findOrCreateIdentity('phone', authUser.phone, manager);
       if (authUser.email !== null) await authUser.findOrCreateIdentity('email', authUser.email, manager);
 
-      authUser.metadata = { ...authUser.metadata, importedBy: 'step-by-step' };
       await manager.save(authUser);
 
       const roleIds = await this.#portalRoles(manager, input.roleIds ?? []);
@@ -113,6 +113,14 @@ export class PortalUserService {
     });
   }
 
+  /** The same, but only for whom the rules of the life of a user let go; a refusal brings the AppUser back. */
+  deleteForGood(authUserId: string): Promise<void> {
+    return this.users.runInTransaction(async (manager) => {
+      await manager.delete(AppUser, { authUserId });
+      await this.lifecycle.deleteById(authUserId, manager);
+    });
+  }
+
   /** The password is hashed here, before any transaction: it takes tens of milliseconds. */
   async #login({ email, phone, phoneCountryCode, password, invite = false }: NewUser) {
     return {
@@ -136,10 +144,7 @@ export class PortalUserService {
     };
     // With its id made here, an `insert` is one statement; `save` would look for the row first.
     await explainingRefusals(() => manager.insert(AppUser, values));
-    const appUser = manager.create(AppUser, values);
-    // A mail cannot be rolled back, so it waits for the COMMIT. If it fails then, the user still exists.
-    if (input.invite === true) this.users.afterCommit(() => this.outbox.sendInvitation(appUser), manager);
-    return appUser;
+    return manager.create(AppUser, values);
   }
 
   async #portalRoles(manager: EntityManager, roleIds: readonly string[]): Promise<string[]> {

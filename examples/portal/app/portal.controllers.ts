@@ -1,11 +1,18 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { AccessService, NestAuthError, type NestAuthUser, UserService } from 'nest-auth-identity';
+import {
+  AccessService,
+  ActivityService,
+  type NestAuthActivity,
+  NestAuthError,
+  type NestAuthUser,
+  UserService,
+} from 'nest-auth-identity';
 import { DataSource, In, Repository } from 'typeorm';
 import { AppUser } from './app-user.entity.js';
-import { type Mail, Outbox } from './outbox.js';
 import { PortalUserService } from './portal-user.service.js';
 import { readNewAdmin, readNewPortalUser, readUserChange } from './request-bodies.js';
+import { AppMail } from './welcome-mail.js';
 
 // There is no sign-in here, so everybody who reaches the port may do everything: main.ts binds it to 127.0.0.1 only.
 
@@ -36,6 +43,7 @@ export class UserController {
     private readonly portal: PortalUserService,
     private readonly users: UserService,
     private readonly access: AccessService,
+    private readonly activities: ActivityService,
     @InjectRepository(AppUser) private readonly appUsers: Repository<AppUser>,
   ) {}
 
@@ -62,6 +70,14 @@ export class UserController {
     return { ...summaryOf(user, profile), tenants, platformPermissions: await this.access.getPlatformPermissions(id) };
   }
 
+  /** Newest first; also of somebody who is gone. */
+  @Get(':id/timeline')
+  async timeline(@Param('id') id: string, @Query('after') after?: string) {
+    const page = after === undefined ? {} : { after };
+    const { items, nextCursor } = await this.activities.findActivities({ userId: id }, page);
+    return { items: items.map(entryOf), nextCursor };
+  }
+
   @Patch(':id')
   update(@Param('id') id: string, @Body() body: unknown): Promise<AppUser> {
     return this.portal.updateUser(id, readUserChange(body));
@@ -76,11 +92,11 @@ export class UserController {
 
 @Controller('mails')
 export class MailController {
-  constructor(private readonly outbox: Outbox) {}
+  constructor(@InjectRepository(AppMail) private readonly mails: Repository<AppMail>) {}
 
   @Get()
-  list(): readonly Mail[] {
-    return this.outbox.mails;
+  list(): Promise<AppMail[]> {
+    return this.mails.find({ order: { createdAt: 'DESC', eventId: 'DESC' }, take: 20 });
   }
 }
 
@@ -98,4 +114,8 @@ export class HealthController {
 function summaryOf({ id, email, phone, status }: NestAuthUser, profile: AppUser | null | undefined) {
   const { displayName = null, dateOfBirth = null, locale = null } = profile ?? {};
   return { authUserId: id, email, phone, status, displayName, dateOfBirth, locale };
+}
+
+function entryOf({ occurredAt, type, actorType, actorId, ip, requestId, before, after }: NestAuthActivity) {
+  return { occurredAt, type, actor: { type: actorType, id: actorId }, ip, requestId, before, after };
 }

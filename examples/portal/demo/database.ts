@@ -45,11 +45,16 @@ async function versionOf(url: string): Promise<string> {
   return String(row?.['server_version']).split(' ')[0] ?? '';
 }
 
-async function execute(url: string, sql: string): Promise<Record<string, unknown>[]> {
+function execute(url: string, sql: string): Promise<Record<string, unknown>[]> {
+  return withClient(url, async (client) => (await client.query<Record<string, unknown>>(sql)).rows);
+}
+
+/** A connection of its own: it sees what is committed, and nothing of the package is between. */
+export async function withClient<T>(url: string, fn: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
+    return await fn(client);
   } finally {
     await client.end();
   }

@@ -1,11 +1,11 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { AtomicityError, expectAtomic } from 'nest-auth-identity/testing';
 import { DataSource } from 'typeorm';
-import { Outbox } from '../app/outbox.js';
 import { type NewPortalUser, PortalUserService } from '../app/portal-user.service.js';
 import { countRows } from './invariants.js';
 import type { Setting } from './setting.js';
 import { heading, mark, paint, paragraph, print, table } from './terminal.js';
+import { untilWelcomed } from './welcome.js';
 
 type Counts = Record<string, number>;
 
@@ -25,9 +25,11 @@ export async function showFailingSteps(app: INestApplicationContext, url: string
       ' email; the numbers of rows are read over another connection before and after.',
   );
   print();
-  const outbox = app.get(Outbox);
   const attempts: Attempt[] = [];
-  const count = async (): Promise<Counts> => ({ ...(await countRows(url)), mails: outbox.mails.length });
+  const count = async (): Promise<Counts> => {
+    await untilWelcomed(url);
+    return countRows(url);
+  };
   const attempt = async (): Promise<void> => {
     const before = await count();
     try {

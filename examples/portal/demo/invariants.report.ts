@@ -22,6 +22,6 @@ export function showInvariants(invariants: readonly Invariant[]): boolean {
 /** The same, once more: in one line as long as all is well. */
 export function showInvariantsAgain(invariants: readonly Invariant[]): boolean {
   if (!invariants.every(holds)) return showInvariants(invariants);
-  print(`${mark(true)} All ${invariants.length} statements about the database hold again after this.`);
+  print(`\n${mark(true)} All ${invariants.length} statements about the database hold again after this.`);
   return true;
 }

@@ -1,6 +1,6 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { Client } from 'pg';
-import { ActivityFeed, Outbox } from '../app/outbox.js';
+import { Announcements } from '../app/announcements.js';
 
 /** Something that must be true of the database, with what was found. */
 export interface Invariant {
@@ -11,16 +11,14 @@ export interface Invariant {
 
 /** What happened outside the database, to compare it with. */
 export interface Happened {
-  /** Ids of the auth users to whom a mail went. */
-  readonly mailedTo: readonly string[];
   /** Ids of the auth users whose creation and deletion were announced. */
   readonly announced: readonly string[];
   readonly deleted: readonly string[];
 }
 
 export function happenedIn(app: INestApplicationContext): Happened {
-  const { created: announced, deleted } = app.get(ActivityFeed);
-  return { mailedTo: app.get(Outbox).mails.map(({ authUserId }) => authUserId), announced, deleted };
+  const { created: announced, deleted } = app.get(Announcements);
+  return { announced, deleted };
 }
 
 const ONE_HALF = [
@@ -61,10 +59,14 @@ const LOGINS = 'SELECT coalesce(sum((email IS NOT NULL)::int + (phone IS NOT NUL
 const GONE =
   'SELECT FROM unnest($1::uuid[]) AS told (id) WHERE NOT EXISTS (SELECT FROM nest_auth_users u WHERE u.id = told.id)';
 const UNTOLD = 'SELECT FROM nest_auth_users u WHERE NOT u.id = ANY ($1::uuid[])';
-const UNINVITED = `${UNTOLD} AND u.status = 'pending' AND u.email IS NOT NULL`;
+const GHOSTS = `SELECT FROM app_mails m
+  WHERE NOT EXISTS (SELECT FROM nest_auth_users u WHERE u.id = m.auth_user_id) AND NOT m.auth_user_id = ANY ($1::uuid[])`;
+const NOT_WELCOME =
+  'SELECT FROM nest_auth_users u WHERE NOT EXISTS (SELECT FROM app_mails m WHERE m.auth_user_id = u.id)';
+const TWICE = 'SELECT FROM app_mails GROUP BY auth_user_id HAVING count(*) > 1';
 
 /** Asks the database, on a connection of its own that sees only what is committed. */
-export async function readInvariants(url: string, { mailedTo, announced, deleted }: Happened): Promise<Invariant[]> {
+export async function readInvariants(url: string, { announced, deleted }: Happened): Promise<Invariant[]> {
   const client = new Client({ connectionString: url });
   await client.connect();
   const one = async (sql: string, values: unknown[] = []): Promise<number> => {
@@ -83,9 +85,13 @@ export async function readInvariants(url: string, { mailedTo, announced, deleted
         expected: await one(LOGINS),
         found: await howMany('SELECT FROM nest_auth_identities'),
       },
-      { claim: 'mails to users that were never committed', expected: 0, found: await howMany(GONE, [still(mailedTo)]) },
-      { claim: 'invited users without their mail', expected: 0, found: await howMany(UNINVITED, [mailedTo]) },
-      { claim: 'mails sent twice', expected: 0, found: mailedTo.length - new Set(mailedTo).size },
+      {
+        claim: 'welcome messages to users that were never committed',
+        expected: 0,
+        found: await howMany(GHOSTS, [deleted]),
+      },
+      { claim: 'users without their welcome message', expected: 0, found: await howMany(NOT_WELCOME) },
+      { claim: 'users with two welcome messages', expected: 0, found: await howMany(TWICE) },
       {
         claim: 'events of users that were never committed',
         expected: 0,
@@ -110,7 +116,8 @@ export async function countRows(url: string): Promise<Record<string, number>> {
       (SELECT count(*)::int FROM nest_auth_identities) AS identities,
       (SELECT count(*)::int FROM nest_auth_user_accesses) AS accesses,
       (SELECT count(*)::int FROM nest_auth_user_access_roles) AS roles,
-      (SELECT count(*)::int FROM app_users) AS "AppUsers"`);
+      (SELECT count(*)::int FROM app_users) AS "AppUsers",
+      (SELECT count(*)::int FROM app_mails) AS mails`);
     return rows[0] ?? {};
   } finally {
     await client.end();

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** The application's own table, made after the package's: it refers to `nest_auth_users`. */
+/** The application's own tables, made after the package's: one refers to `nest_auth_users`. */
 export class AppUsers1800000000000 implements MigrationInterface {
   name = 'AppUsers1800000000000';
 
@@ -24,9 +24,17 @@ export class AppUsers1800000000000 implements MigrationInterface {
         locale IN ('ar', 'de', 'el', 'en', 'es', 'fr', 'he', 'hi', 'is', 'ja', 'ko', 'pl', 'pt', 'th', 'tr', 'uk', 'vi', 'zh')
       )
     )`);
+    await runner.query(`CREATE TABLE app_mails (
+      event_id uuid NOT NULL,
+      auth_user_id uuid NOT NULL,
+      recipient text NOT NULL,
+      subject text NOT NULL,
+      created_at timestamptz(3) NOT NULL DEFAULT now(),
+      CONSTRAINT app_mails_pk PRIMARY KEY (event_id)
+    )`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('DROP TABLE app_users');
+    await runner.query('DROP TABLE app_mails, app_users');
   }
 }

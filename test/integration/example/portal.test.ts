@@ -10,8 +10,12 @@ import { PortalModule } from '../../../examples/portal/app/portal.module.js';
 import { PortalUserService } from '../../../examples/portal/app/portal-user.service.js';
 import { happenedIn, holds, readInvariants } from '../../../examples/portal/demo/invariants.js';
 import { createSetting, type Setting } from '../../../examples/portal/demo/setting.js';
+import { untilWelcomed } from '../../../examples/portal/demo/welcome.js';
 import { PREPARED } from '../../support/connection-mode.js';
 import { useDatabase, withClient } from '../../support/database.js';
+
+// Before the database goes, or the subscriber would look for it in vain.
+afterAll(() => app.close());
 
 const database = useDatabase();
 let app: INestApplication;
@@ -20,14 +24,14 @@ let serial = 0;
 
 beforeAll(async () => {
   const module = await Test.createTestingModule({
-    imports: [PortalModule.connectedTo(database.url, { statements: { prepared: PREPARED } })],
+    imports: [
+      PortalModule.connectedTo(database.url, { statements: { prepared: PREPARED }, subscribers: { pollMs: 100 } }),
+    ],
   }).compile();
   app = module.createNestApplication({ logger: false });
   await app.listen(0, '127.0.0.1');
   setting = await createSetting(app);
 });
-
-afterAll(() => app.close());
 
 interface Answer {
   readonly status: number;
@@ -75,9 +79,11 @@ async function traces(email: string): Promise<Record<string, number>> {
 const NO_TRACE = { users: 0, identities: 0, appUsers: 0 };
 const ONE_USER = { users: 1, identities: 1, appUsers: 1 };
 
+/** Once the subscriber has got to the end of the log. */
 const mailsTo = async (email: string): Promise<number> => {
+  await untilWelcomed(database.url);
   const { body } = await send('GET', '/mails');
-  return (body as unknown as { to: string }[]).filter(({ to }) => to === email).length;
+  return (body as unknown as { recipient: string }[]).filter(({ recipient }) => recipient === email).length;
 };
 
 describe('creating a portal user', () => {
@@ -147,6 +153,7 @@ describe('creating a portal user', () => {
 
   it('takes four statements, of which each may fail without leaving anything', async () => {
     const input = { ...newcomer(), tenantId: setting.tenants.get('alder-school')?.id ?? '', displayName: 'Ada' };
+    await untilWelcomed(database.url);
     const create = () =>
       app.get(PortalUserService).createPortalUser({ ...input, roleIds: [roleId('member')], invite: true });
     const { statements } = await expectAtomic(app.get(DataSource), create);
@@ -162,6 +169,7 @@ describe('creating a portal user', () => {
     };
     const roleIds = [roleId('member'), roleId('alder-school/form-teacher')];
     const person = { ...input, displayName: 'Ada', password: 'a long walk on a short pier', roleIds, invite: true };
+    await untilWelcomed(database.url);
     const create = () => app.get(PortalUserService).createPortalUserStepByStep(person);
     const { statements } = await expectAtomic(app.get(DataSource), create);
     expect(statements.length).toBeLessThanOrEqual(12);
@@ -217,6 +225,7 @@ describe('changing a user', () => {
   it('is undone whichever of its statements fails', async () => {
     const { id, email } = await created();
     const update = () => app.get(PortalUserService).updateUser(id, { email: `whole.${email}`, displayName: 'Whole' });
+    await untilWelcomed(database.url);
     await expectAtomic(app.get(DataSource), update);
     expect(await traces(`whole.${email}`)).toEqual(ONE_USER);
   });
@@ -240,6 +249,7 @@ describe('deleting a user', () => {
 
   it('is undone whichever of its statements fails', async () => {
     const { id, email } = await created();
+    await untilWelcomed(database.url);
     await expectAtomic(app.get(DataSource), () => app.get(PortalUserService).deleteUser(id));
     expect(await traces(email)).toEqual(NO_TRACE);
   });
@@ -275,8 +285,41 @@ describe('the schema', () => {
   });
 });
 
+describe('the timeline of a user', () => {
+  it('tells every change, newest first, with the request it came by, and outlives the user', async () => {
+    const { id, email } = await created({ roleIds: [roleId('member')] });
+    await send('PATCH', `/users/${id}`, { email: `renamed.${email}` });
+    await send('PATCH', `/users/${id}`, { email: 'nobody' });
+    await send('DELETE', `/users/${id}`);
+    const { status, body } = await send('GET', `/users/${id}/timeline`);
+    expect({ status, nextCursor: body['nextCursor'] }).toEqual({ status: 200, nextCursor: null });
+    const request = { ip: '127.0.0.1', requestId: expect.any(String), actor: { type: 'system', id: null } };
+    expect(body['items']).toEqual([
+      expect.objectContaining({ ...request, type: 'nest_auth.user.deleted', after: null }),
+      expect.objectContaining({ ...request, before: { email }, after: { email: `renamed.${email}` } }),
+      expect.objectContaining({
+        ...request,
+        type: 'nest_auth.user.created',
+        after: { email, status: 'active', roleIds: [roleId('member')] },
+      }),
+    ]);
+  });
+
+  it('answers 400 for no id', async () => {
+    expect(await send('GET', '/users/1/timeline')).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED' } });
+  });
+});
+
+describe('the welcome messages', () => {
+  it('go to the phone of whoever has no email', async () => {
+    await created({ email: undefined, phone: '+49 1512 3456799', displayName: 'Grace' });
+    expect(await mailsTo('+4915123456799')).toBe(1);
+  });
+});
+
 describe('after all of this', () => {
   it('every statement of the report about the database is true', async () => {
+    await untilWelcomed(database.url);
     const invariants = await readInvariants(database.url, happenedIn(app));
     expect(invariants.filter((invariant) => !holds(invariant))).toEqual([]);
   });
