@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { oneAtATime, undoOneAtATime } from './one-at-a-time.js';
+import { readRlsRoles, type RlsRoles } from './rls-roles.js';
 
 /**
  * Row-level security for the tables of the package. Opt-in: run it together with the module's option `rls: true`.
@@ -23,7 +24,7 @@ export class RowSecurity1790000000100 implements MigrationInterface {
 }
 
 async function protectAll(runner: QueryRunner): Promise<void> {
-  const roles = await readRoles(runner);
+  const roles = await readRlsRoles(runner);
   for (const statement of FUNCTIONS) await runner.query(statement);
   for (const table of Object.keys(RULES)) {
     for (const statement of protect(table, roles)) await runner.query(statement);
@@ -32,7 +33,7 @@ async function protectAll(runner: QueryRunner): Promise<void> {
 }
 
 async function unprotectAll(runner: QueryRunner): Promise<void> {
-  const { app, platform } = await readRoles(runner);
+  const { app, platform } = await readRlsRoles(runner);
   await runner.query('DROP TRIGGER nest_auth_roles_keep_owner ON nest_auth_roles');
   await runner.query('DROP TRIGGER nest_auth_users_keep_realm ON nest_auth_users');
   await runner.query('DROP TRIGGER nest_auth_users_note ON nest_auth_users');
@@ -42,34 +43,6 @@ async function unprotectAll(runner: QueryRunner): Promise<void> {
     await runner.query(`REVOKE SELECT, INSERT, UPDATE, DELETE ON ${table} FROM ${app}, ${platform}`);
   }
   for (const name of DROPPED_FUNCTIONS) await runner.query(`DROP FUNCTION ${name}`);
-}
-
-interface Roles {
-  /** Quoted, as all here. */
-  readonly app: string;
-  readonly platform: string;
-}
-
-async function readRoles(runner: QueryRunner): Promise<Roles> {
-  const rows = (await runner.query(`
-    select wanted.kind, wanted.name, quote_ident(wanted.name) as quoted, r.oid is not null as known
-    from (values
-      ('app', coalesce(nullif(current_setting('nest_auth.app_role', true), ''), 'nest_auth_app')),
-      ('platform', coalesce(nullif(current_setting('nest_auth.platform_role', true), ''), 'nest_auth_platform'))
-    ) as wanted (kind, name) left join pg_roles r on r.rolname = wanted.name`)) as {
-    kind: keyof Roles;
-    name: string;
-    quoted: string;
-    known: boolean;
-  }[];
-  const missing = rows.filter(({ known }) => !known).map(({ name }) => name);
-  if (missing.length > 0) {
-    throw new Error(
-      `Row-level security needs the roles ${missing.join(' and ')}; create them first, or name others with ` +
-        'ALTER DATABASE … SET nest_auth.app_role and nest_auth.platform_role (docs/isolation.md has the SQL)',
-    );
-  }
-  return Object.fromEntries(rows.map(({ kind, quoted }) => [kind, quoted])) as unknown as Roles;
 }
 
 const NIL = `'00000000-0000-0000-0000-000000000000'`;
@@ -158,7 +131,7 @@ const COMMANDS = ['select', 'insert', 'update', 'delete'] as const;
 interface Policy {
   readonly name: string;
   /** Between the table and the conditions. */
-  readonly head: (roles: Roles) => string;
+  readonly head: (roles: RlsRoles) => string;
   readonly conditions: string;
 }
 
@@ -172,12 +145,12 @@ function policiesOf(table: string): Policy[] {
   // Permissive policies add up. This one is a wall that a policy added later cannot open for the application.
   const wall = {
     name: `${table}_tenant_wall`,
-    head: ({ app }: Roles) => `AS RESTRICTIVE FOR ALL TO ${app}`,
+    head: ({ app }: RlsRoles) => `AS RESTRICTIVE FOR ALL TO ${app}`,
     conditions: `USING (${rule.select ?? 'false'}) WITH CHECK (${wallOf(rule)})`,
   };
   const platform = {
     name: `${table}_platform`,
-    head: ({ platform: role }: Roles) => `FOR ALL TO ${role}`,
+    head: ({ platform: role }: RlsRoles) => `FOR ALL TO ${role}`,
     conditions: 'USING (true) WITH CHECK (true)',
   };
   return [...everybody, wall, platform];
@@ -195,7 +168,7 @@ function wallOf({ insert, updated }: Rule): string {
   return insert === updated ? insert : `${insert} OR ${updated}`;
 }
 
-function protect(table: string, roles: Roles): string[] {
+function protect(table: string, roles: RlsRoles): string[] {
   return [
     `ALTER TABLE ${table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`,
     `GRANT SELECT, INSERT, UPDATE, DELETE ON ${table} TO ${roles.app}, ${roles.platform}`,

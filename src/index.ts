@@ -1,5 +1,5 @@
 // Wiring
-export { NestAuthMigrations, NestAuthRlsMigrations } from '../migrations/index.js';
+export { NestAuthCitusMigrations, NestAuthMigrations, NestAuthRlsMigrations } from '../migrations/index.js';
 export { NestAuthEntities } from './nest-auth.entities.js';
 export { NestAuthModule } from './nest-auth.module.js';
 export type {
@@ -13,7 +13,15 @@ export type {
 export { AccessService } from './access/access.service.js';
 export { PermissionService } from './access/permission.service.js';
 export { RoleService } from './access/role.service.js';
+export { ActivityService } from './audit/activity.service.js';
+export { type LifecycleDependent, LifecycleDependents } from './account/lifecycle-dependents.js';
 export { PasswordService, type PasswordSettings } from './account/password.service.js';
+export { LIFECYCLE_JOBS, type LifecycleJob } from './lifecycle/lifecycle-jobs.js';
+export { UserLifecycleService } from './lifecycle/user-lifecycle.service.js';
+export { UserStatisticsService } from './lifecycle/user-statistics.service.js';
+export { AuthService } from './session/auth.service.js';
+export { generateSessionKeys } from './session/session-keys.policy.js';
+export { SessionService } from './session/session.service.js';
 export { TenantService } from './tenant/tenant.service.js';
 export { UserService } from './user.service.js';
 
@@ -24,6 +32,10 @@ export { NestAuthRole } from './access/role.entity.js';
 export { NestAuthUserAccess } from './access/user-access.entity.js';
 export { NestAuthIdentity } from './account/identity.entity.js';
 export { NestAuthUser } from './account/user.entity.js';
+export { NestAuthActivitySeal } from './audit/activity-seal.entity.js';
+export { NestAuthActivity } from './audit/activity.entity.js';
+export { NestAuthRefreshToken } from './session/refresh-token.entity.js';
+export { NestAuthSession } from './session/session.entity.js';
 export { NestAuthTenant } from './tenant/tenant.entity.js';
 
 // Vocabulary
@@ -57,7 +69,48 @@ export {
 } from './account/account.types.js';
 export type { HashedPassword } from './account/hashed-password.js';
 export type { CreateUserHookInput, UserChange, UserHooks } from './account/user-hooks.js';
+export {
+  type DeactivateActiveUserInput,
+  type DeactivateInactiveUsersOptions,
+  type DeactivatePendingUserInput,
+  type DisableDeactivatedUsersOptions,
+  type LifecycleBatchChunk,
+  type LifecycleBatchOptions,
+  type LifecycleBatchProgress,
+  type LifecycleBatchResult,
+  type LifecycleFailed,
+  type LifecycleGracePeriods,
+  type LifecycleOptions,
+  type LifecycleSkipped,
+  type LifecycleState,
+  LifecycleStateEnum,
+  type ScheduleDeletionOptions,
+  type ScheduleDeletionsOptions,
+} from './lifecycle/lifecycle.types.js';
+export type { LifecycleCommand } from './lifecycle/transitions.policy.js';
+export type {
+  CountByRoleOptions,
+  CountByTenantOptions,
+  CountUsersOptions,
+  RoleCount,
+  TenantCount,
+  UserCounts,
+} from './lifecycle/user-statistics.types.js';
 export type { GetUserOptions, GetUsersOptions, UserPage, UserRelations } from './account/user-list.types.js';
+export type {
+  AccessTokenClaims,
+  CurrentUser,
+  SessionEndReason,
+  SessionKey,
+  SessionKeyOf,
+  SessionOptions,
+  SessionTokens,
+  SignInContext,
+  SignInInput,
+  SignInRefusal,
+  SignInResult,
+  VerifyAccessTokenOptions,
+} from './session/session.types.js';
 export {
   type CreateTenantInput,
   type GetTenantsOptions,
@@ -66,6 +119,33 @@ export {
   TenantModeEnum,
   type UpdateTenantInput,
 } from './tenant/tenant.types.js';
+
+// Audit
+export {
+  type ActivityFilter,
+  type ActivityPage,
+  type ActivityPageOptions,
+  type ExportActivitiesOptions,
+  type LogActivityInput,
+  UserActivityTypeEnum,
+} from './audit/activity-log.types.js';
+export type {
+  ActivityPartition,
+  MaintainPartitionsOptions,
+  MaintainPartitionsResult,
+} from './audit/activity-partitions.types.js';
+export {
+  type SealActivitiesOptions,
+  type SealActivitiesResult,
+  type SealHead,
+  type SealProblem,
+  SealProblemEnum,
+  type VerifyActivitiesOptions,
+  type VerifyActivitiesResult,
+} from './audit/activity-seal.types.js';
+export { type Actor, ActorTypeEnum, type IdentityFacts } from './audit/activity.types.js';
+export { IdentityContext } from './audit/identity-context.js';
+export { IdentityContextMiddleware } from './http/identity-context.middleware.js';
 
 // Events
 export {
@@ -76,21 +156,66 @@ export {
   PermissionDeletedEvent,
   PermissionUpdatedEvent,
   PlatformAccessChangedEvent,
+  RefreshTokenReusedEvent,
   RoleCreatedEvent,
   RoleDeletedEvent,
   RolePermissionsChangedEvent,
   RoleUpdatedEvent,
+  SessionsRevokedEvent,
+  SessionTenantSwitchedEvent,
   TenantBypassedEvent,
   TenantCreatedEvent,
   TenantDeletedEvent,
   TenantUpdatedEvent,
   UserAccessChangedEvent,
   UserAccessDeletedEvent,
+  UserActivatedEvent,
   UserCreatedEvent,
+  UserDeactivatedEvent,
   UserDeletedEvent,
+  UserDeletionCanceledEvent,
+  UserDeletionScheduledEvent,
+  UserDisabledEvent,
+  UserLegalHoldReleasedEvent,
+  UserLegalHoldSetEvent,
+  UserLifecycleEvent,
+  UserLoggedInEvent,
+  UserLoggedOutEvent,
+  UserLoginFailedEvent,
+  UserReactivatedEvent,
   UserRegisteredEvent,
+  UserRestoredEvent,
+  UserSoftDeletedEvent,
   UserUpdatedEvent,
 } from './events/nest-auth.events.js';
+
+// Scheduled jobs
+export { JobHistoryService, type JobRunsOptions } from './job/job-history.service.js';
+export { type Job, type JobCounts, type JobRun, type JobRunRecord, JobStatusEnum } from './job/job.types.js';
+export type { SlotOutcome } from './job/job.runner.js';
+
+// Durable subscribers and the feed
+export type {
+  DeliveryContext,
+  DurableOptions,
+  IdentityEvent,
+  IdentityEventHandler,
+  SubscriberSettings,
+} from './feed/feed.types.js';
+export type {
+  DeadLetter,
+  DeadLetterPage,
+  FeedOptions,
+  FeedPage,
+  ReplayStart,
+  SubscriptionState,
+} from './feed/feed.operations.js';
+export { IdentityFeedService } from './feed/identity-feed.service.js';
+export { OnIdentityEvent } from './feed/subscriber.decorator.js';
+
+// Webhooks
+export { type ReceivedWebhook, verifyWebhook } from './webhook/webhook.signature.js';
+export type { WebhookOptions } from './webhook/webhook.types.js';
 
 // Errors
 export {
@@ -121,3 +246,15 @@ export type {
   RunInTransactionOptions,
   TransactionalManager,
 } from './transaction/transaction.types.js';
+
+// Observability
+export type { TransactionFailure } from './transaction/failure-log.js';
+export type { HealthReading, HealthSource } from './transaction/health-sources.js';
+export type { PoolState } from './transaction/pool-state.js';
+export type {
+  NestAuthObserver,
+  ObservedSource,
+  TransactionAttempt,
+  TransactionEnd,
+  TransactionOpener,
+} from './transaction/transaction-observer.js';

@@ -9,6 +9,12 @@ import { NestAuthRole } from './access/role.entity.js';
 import { NestAuthUserAccess } from './access/user-access.entity.js';
 import { NestAuthIdentity } from './account/identity.entity.js';
 import { NestAuthUser } from './account/user.entity.js';
+import { NestAuthActivitySeal } from './audit/activity-seal.entity.js';
+import { NestAuthActivity } from './audit/activity.entity.js';
+import { NestAuthDeadLetter, NestAuthSubscription } from './feed/subscription.entity.js';
+import { NestAuthJobRun } from './job/job-run.entity.js';
+import { NestAuthRefreshToken } from './session/refresh-token.entity.js';
+import { NestAuthSession } from './session/session.entity.js';
 import { NestAuthTenant } from './tenant/tenant.entity.js';
 
 /** Every entity of the package. Give them to the host's DataSource: `entities: [...NestAuthEntities, AppUser]`. */
@@ -23,4 +29,11 @@ export const NestAuthEntities = [
   NestAuthUserAccessRole,
   NestAuthPlatformAccess,
   NestAuthPlatformAccessRole,
+  NestAuthActivity,
+  NestAuthActivitySeal,
+  NestAuthSubscription,
+  NestAuthDeadLetter,
+  NestAuthJobRun,
+  NestAuthSession,
+  NestAuthRefreshToken,
 ] as const;

@@ -1,24 +1,39 @@
-import { type DynamicModule, Logger, Module, type Provider } from '@nestjs/common';
+import { type DynamicModule, Logger, Module, type OnModuleDestroy, type Provider, type Type } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+import { DiscoveryModule } from '@nestjs/core';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
+import { AccessDependents } from './access/access-dependents.js';
 import { AccessOperations } from './access/access.operations.js';
 import { AccessService } from './access/access.service.js';
 import { AccessSettings } from './access/access.settings.js';
 import { PermissionService } from './access/permission.service.js';
 import { RoleService } from './access/role.service.js';
+import { ActivityWriteSubscriber } from './audit/activity-write.subscriber.js';
+import { ActivityService } from './audit/activity.service.js';
+import { AuditSettings } from './audit/audit.settings.js';
+import { EntityActivitySubscriber } from './audit/entity-activity.subscriber.js';
 import { BulkCreateOperations } from './account/bulk-create.operations.js';
 import { CreateUserOperations } from './account/create-user.operations.js';
 import { EntityWriteSubscriber } from './account/entity-write.subscriber.js';
 import { HookRunner } from './account/hook-runner.js';
 import { IdentityOperations } from './account/identity.operations.js';
+import { LifecycleDependents } from './account/lifecycle-dependents.js';
 import { PasswordService } from './account/password.service.js';
 import { UserFinder } from './account/user-finder.js';
 import { UserOperations } from './account/user.operations.js';
 import { NestAuthError } from './errors/nest-auth.error.js';
+import { IdentityFeedService } from './feed/identity-feed.service.js';
 import { EventPublisher } from './events/event-publisher.js';
+import { JobHistoryService } from './job/job-history.service.js';
 import { assertRowSecurity } from './isolation/row-security.check.js';
 import { TenantContext } from './isolation/tenant-context.js';
+import { BatchOperations } from './lifecycle/batch.operations.js';
+import { LifecycleOperations } from './lifecycle/lifecycle.operations.js';
+import { LifecycleSettings } from './lifecycle/lifecycle.settings.js';
+import { UserLifecycleService } from './lifecycle/user-lifecycle.service.js';
+import { UserStatisticsService } from './lifecycle/user-statistics.service.js';
 import { NestAuthEntities } from './nest-auth.entities.js';
 import type {
   NestAuthModuleAsyncOptions,
@@ -28,23 +43,40 @@ import type {
 } from './nest-auth.options.js';
 import { type NestAuthSettings, readSettings } from './nest-auth.settings.js';
 import { assertSchemaIsOurs } from './schema-check.js';
+import { sessionProviders } from './nest-auth.sessions.js';
+import { AuthService } from './session/auth.service.js';
+import { SessionService } from './session/session.service.js';
 import { Tenancy } from './tenant/tenancy.js';
 import { TenantService } from './tenant/tenant.service.js';
 import { registerPort } from './transaction/entity-ports.js';
+import { type FailureKind, failureLog, type TransactionFailure } from './transaction/failure-log.js';
+import { observed } from './transaction/observed-service.js';
+import { databaseOf } from './transaction/pool-state.js';
 import { TransactionHost } from './transaction/transaction-host.js';
+import type { NestAuthObserver } from './transaction/transaction-observer.js';
+import { subscriberProviders } from './nest-auth.subscribers.js';
 import { UserService } from './user.service.js';
 
 const OPTIONS = Symbol('NestAuthModuleOptions');
+const TELEMETRY = Symbol('NestAuthTelemetry');
 const SETTINGS = Symbol('NestAuthSettings');
 
 const PUBLIC_SERVICES = [
+  JobHistoryService,
+  IdentityFeedService,
   UserService,
   TenantService,
   RoleService,
   PermissionService,
   AccessService,
+  ActivityService,
+  UserLifecycleService,
+  UserStatisticsService,
+  AuthService,
+  SessionService,
   PasswordService,
   TenantContext,
+  LifecycleDependents,
 ];
 
 /** Wires the package into a host application: `NestAuthModule.forRoot()` beside `TypeOrmModule` and `EventEmitterModule`. */
@@ -59,7 +91,8 @@ export class NestAuthModule {
 
   static forRootAsync(options: NestAuthModuleAsyncOptions): DynamicModule {
     const { dataSource, isGlobal, imports = [] } = options;
-    return { ...define({ dataSource, isGlobal }, asyncOptions(options)), imports };
+    const made = define({ dataSource, isGlobal }, asyncOptions(options));
+    return { ...made, imports: [...(made.imports ?? []), ...imports] };
   }
 }
 
@@ -72,10 +105,17 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
   return {
     module: NestAuthModule,
     global: isGlobal,
+    imports: [DiscoveryModule],
     providers: [
       ...options,
       { provide: SETTINGS, inject: [OPTIONS], useFactory: readSettings },
-      { provide: TransactionHost, inject: [getDataSourceToken(dataSource), SETTINGS], useFactory: attachHost },
+      LifecycleDependents,
+      AccessDependents,
+      {
+        provide: TransactionHost,
+        inject: [getDataSourceToken(dataSource), SETTINGS, LifecycleDependents],
+        useFactory: attachHost,
+      },
       {
         provide: EventPublisher,
         inject: [TransactionHost, EventEmitter2],
@@ -85,6 +125,11 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
         provide: Tenancy,
         inject: [SETTINGS],
         useFactory: (settings: NestAuthSettings) => new Tenancy(settings.tenantMode, settings.defaultTenantId),
+      },
+      {
+        provide: AuditSettings,
+        inject: [SETTINGS],
+        useFactory: ({ sealKeys }: NestAuthSettings) => new AuditSettings(sealKeys),
       },
       {
         provide: AccessSettings,
@@ -97,11 +142,13 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
         useFactory: ({ password }: NestAuthSettings) => new PasswordService(password),
       },
       ...ACCOUNT,
+      ...LIFECYCLE,
+      ...sessionProviders(SETTINGS),
       {
         provide: AccessOperations,
-        inject: [TransactionHost, EventPublisher, Tenancy],
-        useFactory: (host: TransactionHost, events: EventPublisher, tenancy: Tenancy) => {
-          const access = new AccessOperations(host, events, tenancy);
+        inject: [TransactionHost, EventPublisher, Tenancy, AccessDependents],
+        useFactory: (host: TransactionHost, events: EventPublisher, tenancy: Tenancy, dependents: AccessDependents) => {
+          const access = new AccessOperations(host, events, tenancy, dependents);
           registerPort(host.dataSource, 'access', access);
           return access;
         },
@@ -111,13 +158,14 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
         inject: [TransactionHost, EventPublisher, Tenancy, SETTINGS],
         useFactory: makeTenantContext,
       },
-      UserService,
-      TenantService,
-      RoleService,
-      PermissionService,
-      AccessService,
+      ...[UserService, TenantService, RoleService, PermissionService, AccessService].map(publicService),
+      ...[UserLifecycleService, UserStatisticsService, ActivityService].map(publicService),
+      ...[IdentityFeedService, JobHistoryService, AuthService, SessionService].map(publicService),
+      ...subscriberProviders(SETTINGS),
+      { provide: TELEMETRY, inject: [TransactionHost, SETTINGS], useFactory: startTelemetry },
     ],
-    exports: PUBLIC_SERVICES,
+    // The host of transactions is for the package's own adapters, as that for health: no entry of it exports the class.
+    exports: [...PUBLIC_SERVICES, TransactionHost],
   };
 }
 
@@ -140,9 +188,13 @@ const ACCOUNT: Provider[] = [
   },
   {
     provide: UserOperations,
-    inject: [EventPublisher, HookRunner, SETTINGS],
-    useFactory: (events: EventPublisher, hooks: HookRunner, { defaultRegion }: NestAuthSettings) =>
-      new UserOperations(events, hooks, defaultRegion),
+    inject: [EventPublisher, HookRunner, LifecycleDependents, SETTINGS],
+    useFactory: (
+      events: EventPublisher,
+      hooks: HookRunner,
+      dependents: LifecycleDependents,
+      { defaultRegion }: NestAuthSettings,
+    ) => new UserOperations(events, hooks, dependents, defaultRegion),
   },
   {
     provide: IdentityOperations,
@@ -171,14 +223,78 @@ const ACCOUNT: Provider[] = [
   },
 ];
 
-function attachHost(dataSource: DataSource, settings: NestAuthSettings): TransactionHost {
+const LIFECYCLE: Provider[] = [
+  {
+    provide: LifecycleSettings,
+    inject: [SETTINGS],
+    useFactory: ({ lifecycle }: NestAuthSettings) => lifecycle,
+  },
+  {
+    provide: LifecycleOperations,
+    inject: [TransactionHost, EventPublisher, HookRunner, LifecycleDependents],
+    useFactory: (host: TransactionHost, events: EventPublisher, hooks: HookRunner, dependents: LifecycleDependents) =>
+      new LifecycleOperations(host, events, hooks, dependents),
+  },
+  {
+    provide: BatchOperations,
+    inject: [TransactionHost, LifecycleOperations],
+    useFactory: (host: TransactionHost, lifecycle: LifecycleOperations) => new BatchOperations(host, lifecycle),
+  },
+];
+
+/** A service as the host gets it: observed, where somebody observes. */
+function publicService(service: Type<object>): Provider {
+  return {
+    provide: service,
+    inject: [ModuleRef, SETTINGS],
+    useFactory: async (module: ModuleRef, { telemetry }: NestAuthSettings) =>
+      observed(await module.create(service), telemetry),
+  };
+}
+
+/** Begins what is observed all the time, such as the pool, until the application is closed. */
+function startTelemetry(host: TransactionHost, { telemetry }: NestAuthSettings): OnModuleDestroy {
+  if (telemetry === undefined) return { onModuleDestroy: () => undefined };
+  host.watchPool();
+  const stop = telemetry.start?.({ database: databaseOf(host.dataSource), pool: () => host.poolState() });
+  return { onModuleDestroy: () => stop?.() };
+}
+
+/** Who sees the transactions of this application: its telemetry, and the log. */
+function observersOf({ telemetry, logFailures, logRefusals }: NestAuthSettings): NestAuthObserver[] {
+  const observers = telemetry === undefined ? [] : [telemetry];
+  if (!logFailures) return observers;
+  const logger = new Logger('NestAuthTransaction');
+  const write = (kind: FailureKind, line: TransactionFailure): void => {
+    if (kind === 'fault') logger.error(line);
+    else if (kind === 'failure') logger.warn(line);
+    else if (logRefusals !== 'off') logger[logRefusals](line);
+  };
+  return [...observers, failureLog(write, () => telemetry?.method?.())];
+}
+
+function attachHost(
+  dataSource: DataSource,
+  settings: NestAuthSettings,
+  dependents: LifecycleDependents,
+): TransactionHost {
   assertSchemaIsOurs(dataSource);
   const logger = new Logger('NestAuth');
   const { retries, onEscape, operationTimeoutMs, prepared } = settings;
   const report = (message: string, error: unknown): void =>
     logger.error(message, error instanceof Error ? error.stack : String(error));
-  const host = TransactionHost.attach(dataSource, { retries, onEscape, operationTimeoutMs, prepared, report });
-  host.addSubscriber(new EntityWriteSubscriber());
+  const observers = observersOf(settings);
+  const host = TransactionHost.attach(dataSource, {
+    retries,
+    onEscape,
+    operationTimeoutMs,
+    prepared,
+    report,
+    observers,
+  });
+  host.addSubscriber(new EntityWriteSubscriber(dependents));
+  host.addSubscriber(new ActivityWriteSubscriber());
+  EntityActivitySubscriber.addTo(host);
   return host;
 }
 

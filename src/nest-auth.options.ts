@@ -1,8 +1,13 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
 import type { PasswordSettings } from './account/password.service.js';
 import type { UserHooks } from './account/user-hooks.js';
+import type { WebhookOptions } from './webhook/webhook.types.js';
+import type { SubscriberSettings } from './feed/feed.types.js';
 import type { RlsOptions } from './isolation/isolation.types.js';
+import type { LifecycleOptions } from './lifecycle/lifecycle.types.js';
+import type { SessionOptions } from './session/session.types.js';
 import type { TenantModeEnum } from './tenant/tenant.types.js';
+import type { NestAuthObserver } from './transaction/transaction-observer.js';
 import type { EscapeMode } from './transaction/transaction.types.js';
 
 /** Settings of `NestAuthModule`. All have defaults; a wrong one keeps the application from starting and is named. */
@@ -29,6 +34,14 @@ export interface NestAuthModuleOptions {
     /** Further guards (namespaces of roles and permissions) beside `admin` and `portal`. @default [] */
     readonly guards?: readonly string[];
   };
+  readonly audit?: {
+    /**
+     * Secrets of at least 32 characters for the chain over the activity log, newest first: the first seals, all verify.
+     * With one, not even somebody who can write the whole database can make another chain that holds.
+     * @default [] the chain is made without a key
+     */
+    readonly sealKeys?: readonly string[];
+  };
   readonly transaction?: {
     /** Further runs of the whole callback after a deadlock, serialization failure or lost connection. @default 2 */
     readonly retries?: number;
@@ -51,9 +64,32 @@ export interface NestAuthModuleOptions {
    * @default false
    */
   readonly rls?: boolean | RlsOptions;
+  readonly log?: {
+    /**
+     * One line for every transaction that has failed for good, through Nest's logger with the context
+     * `NestAuthTransaction`. It holds no values; see docs/observability.md.
+     * @default true
+     */
+    readonly failedTransactions?: boolean;
+    /** The level of those that failed with an answer for the caller, such as a taken email. @default 'debug' */
+    readonly refusals?: RefusalLevel;
+  };
+  /** Sees calls and transactions: `openTelemetry()` of `nest-auth-identity/telemetry`, or one of your own. @default none */
+  readonly telemetry?: NestAuthObserver;
+  /** How the durable subscribers (`@OnIdentityEvent`) of this process work. */
+  readonly subscribers?: Partial<SubscriberSettings>;
+  /** Addresses that are told what happens, with signed requests; each is a durable subscriber. @default [] */
+  readonly webhooks?: readonly WebhookOptions[];
+  /** Grace periods of the users' life, and the size of the batches. A tenant may have periods of its own. */
+  readonly lifecycle?: LifecycleOptions;
+  /** Sessions and their tokens, for `AuthService`. */
+  readonly session?: SessionOptions;
   /** Code of the host that runs inside the transaction of every creation, change and deletion of a user. */
   readonly user?: UserHooks;
 }
+
+export const REFUSAL_LEVELS = ['debug', 'warn', 'off'] as const;
+export type RefusalLevel = (typeof REFUSAL_LEVELS)[number];
 
 /** Settings that are about the wiring and must be known before any provider exists. */
 export interface NestAuthWiringOptions {

@@ -4,9 +4,17 @@ import type { UserHooks } from './account/user-hooks.js';
 import { RoleGuardEnum } from './access/access.types.js';
 import { NestAuthError } from './errors/nest-auth.error.js';
 import { isUuid } from './errors/input.js';
+import type { WebhookOptions } from './webhook/webhook.types.js';
+import { checkWebhooks } from './webhook/webhook.policy.js';
+import type { SubscriberSettings } from './feed/feed.types.js';
 import type { RlsOptions } from './isolation/isolation.types.js';
-import type { NestAuthModuleOptions } from './nest-auth.options.js';
+import { GRACE_FIELDS, unitOf } from './lifecycle/lifecycle-input.policy.js';
+import { DEFAULT_LIFECYCLE, LifecycleSettings, MAX_CHUNK_SIZE, MAX_GRACE } from './lifecycle/lifecycle.settings.js';
+import type { LifecycleOptions } from './lifecycle/lifecycle.types.js';
+import { type NestAuthModuleOptions, REFUSAL_LEVELS, type RefusalLevel } from './nest-auth.options.js';
+import { SESSION_FIELDS, SessionSettings } from './session/session.settings.js';
 import { NIL_UUID, TenantModeEnum } from './tenant/tenant.types.js';
+import type { NestAuthObserver } from './transaction/transaction-observer.js';
 import { ESCAPE_MODES, type EscapeMode } from './transaction/transaction.types.js';
 
 /** The options with every default filled in, and known to make sense. */
@@ -16,31 +24,66 @@ export interface NestAuthSettings {
   readonly defaultRegion: string | undefined;
   readonly password: PasswordSettings;
   readonly guards: readonly string[];
+  readonly sealKeys: readonly string[];
   readonly retries: number;
   readonly onEscape: EscapeMode;
   readonly operationTimeoutMs: number;
   readonly prepared: boolean;
+  readonly logFailures: boolean;
+  readonly logRefusals: RefusalLevel;
+  readonly telemetry: NestAuthObserver | undefined;
+  readonly lifecycle: LifecycleSettings;
+  readonly session: SessionSettings;
   readonly hooks: UserHooks;
+  readonly subscribers: SubscriberSettings;
+  readonly webhooks: readonly WebhookOptions[];
   /** Undefined where row-level security is off. */
   readonly rls: RlsOptions | undefined;
 }
 
+const OBSERVED: readonly (keyof NestAuthObserver)[] = [
+  'call',
+  'attempt',
+  'retrying',
+  'ended',
+  'afterCommitFailed',
+  'connected',
+  'method',
+  'start',
+];
+
 /** The known options, by group: anything else is a typing error that would silently change nothing. */
-const KNOWN: Readonly<Record<keyof NestAuthModuleOptions, readonly string[]>> = {
+const KNOWN: Readonly<Record<Exclude<keyof NestAuthModuleOptions, 'webhooks'>, readonly string[]>> = {
   tenant: ['mode', 'defaultTenantId'],
   phone: ['defaultRegion'],
   password: Object.keys(DEFAULT_PASSWORD_SETTINGS),
   access: ['guards'],
+  audit: ['sealKeys'],
   transaction: ['retries', 'onEscape', 'operationTimeoutMs'],
   statements: ['prepared'],
   rls: ['onBypass'],
+  subscribers: ['enabled', 'pollMs', 'leaseMs', 'batchSize', 'maxLagMs', 'listen'],
+  log: ['failedTransactions', 'refusals'],
+  telemetry: OBSERVED,
+  lifecycle: Object.keys(DEFAULT_LIFECYCLE),
+  session: SESSION_FIELDS,
   user: ['beforeCreate', 'afterCreate', 'beforeUpdate', 'afterUpdate', 'beforeDelete', 'afterDelete'],
 };
 
 /** Fills in defaults and refuses, by name, what is wrong or contradictory. */
 export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSettings {
   refuseUnknown(options);
-  const { tenant = {}, phone = {}, password = {}, access = {}, transaction = {}, statements = {}, user = {} } = options;
+  const {
+    tenant = {},
+    phone = {},
+    password = {},
+    access = {},
+    transaction = {},
+    statements = {},
+    user = {},
+    log = {},
+  } = options;
+  const { lifecycle = {} } = options;
   const tenantMode = oneOf('tenant.mode', tenant.mode ?? TenantModeEnum.SHARED, Object.values(TenantModeEnum));
   const { defaultTenantId = null } = tenant;
   if (defaultTenantId !== null && tenantMode !== TenantModeEnum.SHARED) {
@@ -63,6 +106,8 @@ export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSetti
     defaultRegion: phone.defaultRegion,
     password: passwordSettings,
     guards: readGuards(access.guards ?? []),
+    lifecycle: readLifecycle(lifecycle),
+    sealKeys: readSealKeys(options.audit?.sealKeys ?? []),
     retries: wholeNumber('transaction.retries', transaction.retries ?? 2, 0, 100),
     onEscape: oneOf('transaction.onEscape', transaction.onEscape ?? 'throw', ESCAPE_MODES),
     operationTimeoutMs: wholeNumber(
@@ -72,18 +117,26 @@ export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSetti
       3_600_000,
     ),
     prepared: boolean('statements.prepared', statements.prepared ?? true),
+    logFailures: boolean('log.failedTransactions', log.failedTransactions ?? true),
+    logRefusals: oneOf('log.refusals', log.refusals ?? 'debug', REFUSAL_LEVELS),
+    telemetry: readTelemetry(options.telemetry),
+    session: new SessionSettings(options.session, phone.defaultRegion),
     hooks: user,
+    subscribers: readSubscribers(options.subscribers ?? {}),
+    webhooks: checkWebhooks(options.webhooks ?? []),
     rls: readRls(options.rls ?? false),
   };
 }
 
 function refuseUnknown(options: NestAuthModuleOptions): void {
-  for (const [group, values] of Object.entries(options)) {
+  const { webhooks: _checkedOnItsOwn, ...groups } = options;
+  for (const [group, values] of Object.entries(groups)) {
     const known = (KNOWN as Record<string, readonly string[] | undefined>)[group];
-    if (known === undefined) refuse(group, `is not an option; known are ${Object.keys(KNOWN).join(', ')}`);
+    if (known === undefined)
+      refuse(group, `is not an option; known are ${[...Object.keys(KNOWN), 'webhooks'].join(', ')}`);
     if (values === undefined || (group === 'rls' && typeof values === 'boolean')) continue;
     if (typeof values !== 'object' || values === null) refuse(group, 'must be an object');
-    for (const name of Object.keys(values as object)) {
+    for (const name of Object.keys(values)) {
       if (!known.includes(name)) refuse(`${group}.${name}`, `is not an option; known are ${known.join(', ')}`);
     }
   }
@@ -93,6 +146,41 @@ function readRls(rls: boolean | RlsOptions): RlsOptions | undefined {
   if (typeof rls === 'boolean') return rls ? {} : undefined;
   if (rls.onBypass !== undefined && typeof rls.onBypass !== 'function') refuse('rls.onBypass', 'must be a function');
   return rls;
+}
+
+function readTelemetry(telemetry: NestAuthObserver | undefined): NestAuthObserver | undefined {
+  for (const [name, member] of Object.entries(telemetry ?? {})) {
+    if (member !== undefined && typeof member !== 'function') refuse(`telemetry.${name}`, 'must be a function');
+  }
+  return telemetry;
+}
+
+function readSubscribers(given: Partial<SubscriberSettings>): SubscriberSettings {
+  const {
+    enabled = true,
+    pollMs = 1000,
+    leaseMs = 30_000,
+    batchSize = 100,
+    maxLagMs = 300_000,
+    listen = false,
+  } = given;
+  return {
+    enabled: boolean('subscribers.enabled', enabled),
+    pollMs: wholeNumber('subscribers.pollMs', pollMs, 10, 3_600_000),
+    leaseMs: wholeNumber('subscribers.leaseMs', leaseMs, 300, 3_600_000),
+    batchSize: wholeNumber('subscribers.batchSize', batchSize, 1, 10_000),
+    maxLagMs: wholeNumber('subscribers.maxLagMs', maxLagMs, 1, 86_400_000),
+    listen: boolean('subscribers.listen', listen),
+  };
+}
+
+const MIN_SEAL_KEY = 32;
+
+function readSealKeys(keys: readonly string[]): readonly string[] {
+  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string' && key.length >= MIN_SEAL_KEY)) {
+    refuse('audit.sealKeys', `must be an array of secrets of at least ${MIN_SEAL_KEY} characters`);
+  }
+  return [...keys];
 }
 
 function readGuards(guards: readonly string[]): string[] {
@@ -108,6 +196,13 @@ function readGuards(guards: readonly string[]): string[] {
 function oneOf<T extends string>(option: string, value: T, allowed: readonly T[]): T {
   if (!allowed.includes(value)) refuse(option, `must be one of ${allowed.join(', ')}`);
   return value;
+}
+
+function readLifecycle(options: LifecycleOptions): LifecycleSettings {
+  const { chunkSize, ...graces } = { ...DEFAULT_LIFECYCLE, ...options };
+  wholeNumber('lifecycle.chunkSize', chunkSize, 1, MAX_CHUNK_SIZE);
+  for (const name of GRACE_FIELDS) wholeNumber(`lifecycle.${name}`, graces[name], 0, MAX_GRACE[unitOf(name)]);
+  return new LifecycleSettings({ chunkSize, ...graces });
 }
 
 function wholeNumber(option: string, value: number, min: number, max: number): number {

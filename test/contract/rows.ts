@@ -1,7 +1,16 @@
 import type { EntityManager } from 'typeorm';
 import { v4 as uuidv4, v7 as uuidv7 } from 'uuid';
 
-import { AccessStatusEnum, type NestAuthUser, RoleGuardEnum } from '../../src/index.js';
+import {
+  AccessStatusEnum,
+  AuthService,
+  type NestAuthUser,
+  RoleGuardEnum,
+  SessionService,
+  type SignInResult,
+  UserLifecycleService,
+  UserStatisticsService,
+} from '../../src/index.js';
 import { freshEmail, freshPhone, type NestAppFixture } from '../support/nest-app.js';
 
 /** What every call finds: a user with access and roles, a platform user, and things that nobody uses. */
@@ -60,6 +69,8 @@ export async function setStage(app: NestAppFixture): Promise<Stage> {
 export interface Row {
   /** Whether the call changes rows and announces it; `silently` for a change without an event. */
   readonly writes?: true | 'silently';
+  /** Why a row that writes has no activity of its own. */
+  readonly unaudited?: string;
   readonly call: (app: NestAppFixture, stage: Stage, manager?: EntityManager) => Promise<unknown>;
   /** The same from another tenant, or about an id of nobody: the code it is refused with, or the answer. */
   readonly foreign?: {
@@ -75,6 +86,19 @@ const nobody = uuidv7();
 const missing = (call: NonNullable<Row['foreign']>['call'], code: string) => ({ call, code });
 const answers = (call: NonNullable<Row['foreign']>['call'], value: unknown) => ({ call, answers: value });
 const elsewhere = (why: string): Row => ({ call: () => Promise.resolve(), elsewhere: why });
+
+/** Each signs in first, which writes. */
+const IN_SESSION = { writes: true } as const;
+const NOBODYS_TOKEN = `${'A'.repeat(22)}.${'A'.repeat(43)}`;
+
+async function signIn(app: NestAppFixture, stage: Stage, manager?: EntityManager): Promise<SignInResult> {
+  const password = 'correct horse battery staple';
+  await stage.user.setPassword(password, manager);
+  return auth(app).signIn({ email: stage.email, password }, {}, manager);
+}
+
+const auth = ({ context }: NestAppFixture): AuthService => context.get(AuthService);
+const sessions = ({ context }: NestAppFixture): SessionService => context.get(SessionService);
 
 export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   users: {
@@ -398,6 +422,42 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     getPermissions: { call: ({ permissions }, _, m) => permissions.getPermissions({}, m) },
     getPermissionsPage: { call: ({ permissions }, _, m) => permissions.getPermissionsPage({}, m) },
   },
+  activities: {
+    logActivity: {
+      writes: 'silently',
+      call: ({ activities }, { user }, m) => activities.logActivity({ type: 'crm.noted', userId: user.id }, m),
+      foreign: missing(
+        ({ activities }, { user }, m) => activities.logActivity({ type: 'nest_auth.role.created', userId: user.id }, m),
+        'VALIDATION_FAILED',
+      ),
+    },
+    findActivities: {
+      call: ({ activities }, { user }, m) => activities.findActivities({ userId: user.id }, {}, m),
+      foreign: answers(({ activities }, _, m) => activities.findActivities({ userId: nobody }, {}, m), {
+        items: [],
+        nextCursor: null,
+      }),
+    },
+    exportActivities: {
+      call: async ({ activities }, { user }, m) =>
+        (await activities.exportActivities({ userId: user.id }, { format: 'csv' }, m)).toArray(),
+      foreign: answers(
+        async ({ activities }, _, m) =>
+          (await activities.exportActivities({ userId: nobody }, { format: 'jsonl' }, m)).toArray(),
+        [],
+      ),
+    },
+    // What can be sealed depends on the transactions of everybody else on the server.
+    sealActivities: elsewhere('the tests of the chain'),
+    verifyActivities: { call: ({ activities }, _, m) => activities.verifyActivities({}, m) },
+    maintainPartitions: {
+      call: ({ activities }, _, m) => activities.maintainPartitions({}, m),
+      foreign: missing(
+        ({ activities }, _, m) => activities.maintainPartitions({ retentionMonths: 0 }, m),
+        'VALIDATION_FAILED',
+      ),
+    },
+  },
   access: {
     can: {
       call: ({ access }, { user, tenantId, permissionName }, m) => access.can(user.id, tenantId, permissionName, m),
@@ -503,4 +563,224 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
       ),
     },
   },
+  lifecycle: {
+    activateById: {
+      writes: true,
+      call: async (app, _, m) => life(app).activateById((await pending(app, m)).id, m),
+      foreign: missing((app, _, m) => life(app).activateById(nobody, m), 'USER_NOT_FOUND'),
+    },
+    reactivateById: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await life(app).deactivateById(user.id, m);
+        await life(app).reactivateById(user.id, m);
+      },
+      foreign: missing((app, { user }, m) => life(app).reactivateById(user.id, m), 'USER_ALREADY_ACTIVE'),
+    },
+    deactivateById: {
+      writes: true,
+      call: (app, { user }, m) => life(app).deactivateById(user.id, m),
+      foreign: missing((app, _, m) => life(app).deactivateById(nobody, m), 'USER_NOT_FOUND'),
+    },
+    deactivatePendingUser: {
+      writes: true,
+      call: async (app, _, m) =>
+        life(app).deactivatePendingUser({ id: (await pending(app, m)).id, gracePeriodInDays: 0 }, m),
+      foreign: missing((app, _, m) => life(app).deactivatePendingUser({ id: nobody }, m), 'USER_NOT_FOUND'),
+    },
+    deactivateActiveUser: {
+      writes: true,
+      call: (app, { user }, m) => life(app).deactivateActiveUser({ id: user.id, gracePeriodInMonths: 0 }, m),
+      foreign: missing((app, { user }, m) => life(app).deactivateActiveUser({ id: user.id }, m), 'USER_STILL_ACTIVE'),
+    },
+    disableById: {
+      writes: true,
+      call: (app, { user }, m) => life(app).disableById(user.id, m),
+      foreign: missing((app, _, m) => life(app).disableById(nobody, m), 'USER_NOT_FOUND'),
+    },
+    softDeleteById: {
+      writes: true,
+      call: (app, { user }, m) => softDeleted(app, user.id, m),
+      foreign: missing((app, _, m) => life(app).softDeleteById(nobody, m), 'USER_NOT_FOUND'),
+    },
+    restoreById: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await softDeleted(app, user.id, m);
+        await life(app).restoreById(user.id, m);
+      },
+      foreign: missing((app, _, m) => life(app).restoreById(nobody, m), 'USER_NOT_FOUND'),
+    },
+    scheduleForDeletionById: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await softDeleted(app, user.id, m);
+        await life(app).scheduleForDeletionById(user.id, {}, m);
+      },
+      foreign: missing((app, _, m) => life(app).scheduleForDeletionById(nobody, {}, m), 'USER_NOT_FOUND'),
+    },
+    cancelDeletionById: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await softDeleted(app, user.id, m);
+        await life(app).scheduleForDeletionById(user.id, {}, m);
+        await life(app).cancelDeletionById(user.id, m);
+      },
+      foreign: missing((app, _, m) => life(app).cancelDeletionById(nobody, m), 'USER_NOT_FOUND'),
+    },
+    deleteById: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await life(app).disableById(user.id, m);
+        await life(app).deleteById(user.id, m);
+      },
+      foreign: missing((app, _, m) => life(app).deleteById(nobody, m), 'USER_NOT_FOUND'),
+    },
+    setLegalHold: {
+      writes: true,
+      call: (app, { user }, m) => life(app).setLegalHold(user.id, 'case 7', m),
+      foreign: missing((app, _, m) => life(app).setLegalHold(nobody, 'case 7', m), 'USER_NOT_FOUND'),
+    },
+    releaseLegalHold: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await life(app).setLegalHold(user.id, 'case 7', m);
+        await life(app).releaseLegalHold(user.id, m);
+      },
+      foreign: missing((app, { user }, m) => life(app).releaseLegalHold(user.id, m), 'USER_NOT_ON_LEGAL_HOLD'),
+    },
+    recordLogin: {
+      writes: true,
+      call: (app, { user }, m) => life(app).recordLogin(user.id, m),
+      foreign: missing((app, _, m) => life(app).recordLogin(nobody, m), 'USER_NOT_FOUND'),
+    },
+    deactivateInactiveUsers: {
+      writes: true,
+      call: (app, _, m) =>
+        life(app).deactivateInactiveUsers({ pendingGracePeriodInDays: 3_650, activeGracePeriodInMonths: 0 }, m),
+    },
+    disableDeactivatedUsers: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await life(app).deactivateById(user.id, m);
+        await life(app).disableDeactivatedUsers({ gracePeriodInMonths: 0 }, m);
+      },
+    },
+    softDeleteDisabledUsers: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await life(app).disableById(user.id, m);
+        await life(app).softDeleteDisabledUsers({}, m);
+      },
+    },
+    scheduleSoftDeletedUsersForDeletion: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await softDeleted(app, user.id, m);
+        await life(app).scheduleSoftDeletedUsersForDeletion({}, m);
+      },
+    },
+    deleteScheduledUsers: {
+      writes: true,
+      call: async (app, { user }, m) => {
+        await softDeleted(app, user.id, m);
+        await life(app).scheduleForDeletionById(user.id, { gracePeriodInDays: 0 }, m);
+        await life(app).deleteScheduledUsers({}, m);
+      },
+    },
+    setTenantGracePeriods: {
+      writes: true,
+      call: (app, { unusedTenantId }, m) => life(app).setTenantGracePeriods(unusedTenantId, { pendingDays: 7 }, m),
+      foreign: missing((app, _, m) => life(app).setTenantGracePeriods(nobody, null, m), 'TENANT_NOT_FOUND'),
+    },
+    getTenantGracePeriods: {
+      call: (app, { tenantId }, m) => life(app).getTenantGracePeriods(tenantId, m),
+      foreign: missing((app, _, m) => life(app).getTenantGracePeriods(nobody, m), 'TENANT_NOT_FOUND'),
+    },
+  },
+  statistics: {
+    countUsers: {
+      call: ({ context }, { tenantId }, m) => context.get(UserStatisticsService).countUsers({ tenantId }, m),
+      foreign: answers(
+        async ({ context }, { unusedTenantId }, m) =>
+          (await context.get(UserStatisticsService).countUsers({ tenantId: unusedTenantId }, m)).total,
+        0,
+      ),
+    },
+    countByTenant: { call: ({ context }, _, m) => context.get(UserStatisticsService).countByTenant({}, m) },
+    countByRole: { call: ({ context }, _, m) => context.get(UserStatisticsService).countByRole({}, m) },
+  },
+  auth: {
+    // What a refusal leaves is its activity, on purpose: see the tests of sessions.
+    signIn: { writes: true, call: signIn },
+    refresh: {
+      ...IN_SESSION,
+      call: async (app, stage, m) => auth(app).refresh((await signIn(app, stage, m)).refreshToken, m),
+      foreign: missing((app, _, m) => auth(app).refresh(NOBODYS_TOKEN, m), 'REFRESH_TOKEN_INVALID'),
+    },
+    switchTenant: {
+      ...IN_SESSION,
+      call: async (app, stage, m) =>
+        auth(app).switchTenant((await signIn(app, stage, m)).refreshToken, stage.tenantId, m),
+      foreign: missing(
+        (app, { tenantId }, m) => auth(app).switchTenant(NOBODYS_TOKEN, tenantId, m),
+        'REFRESH_TOKEN_INVALID',
+      ),
+    },
+    signOut: {
+      ...IN_SESSION,
+      call: async (app, stage, m) => auth(app).signOut(await signIn(app, stage, m), m),
+      foreign: answers((app, { user }, m) => auth(app).signOut({ userId: user.id, sessionId: nobody }, m), false),
+    },
+    verifyAccessToken: {
+      ...IN_SESSION,
+      call: async (app, stage, m) =>
+        auth(app).verifyAccessToken((await signIn(app, stage, m)).accessToken, { fresh: true }, m),
+      foreign: missing((app, _, m) => auth(app).verifyAccessToken('nothing', {}, m), 'ACCESS_TOKEN_INVALID'),
+    },
+    me: {
+      ...IN_SESSION,
+      call: async (app, stage, m) => auth(app).me((await signIn(app, stage, m)).accessToken, m),
+      foreign: missing((app, _, m) => auth(app).me('nothing', m), 'ACCESS_TOKEN_INVALID'),
+    },
+    jwks: elsewhere('it asks nobody: the tests of sessions'),
+  },
+  sessions: {
+    getSessions: {
+      call: (app, { user }, m) => sessions(app).getSessions(user.id, m),
+      foreign: answers((app, _, m) => sessions(app).getSessions(nobody, m), []),
+    },
+    revokeSession: {
+      ...IN_SESSION,
+      call: async (app, stage, m) =>
+        sessions(app).revokeSession(stage.user.id, (await signIn(app, stage, m)).sessionId, m),
+      foreign: missing((app, { user }, m) => sessions(app).revokeSession(user.id, nobody, m), 'SESSION_NOT_FOUND'),
+    },
+    revokeOtherSessions: {
+      ...IN_SESSION,
+      call: async (app, stage, m) => {
+        await signIn(app, stage, m);
+        await sessions(app).revokeOtherSessions(stage.user.id, nobody, m);
+      },
+      foreign: answers((app, { user }, m) => sessions(app).revokeOtherSessions(user.id, nobody, m), 0),
+    },
+    revokeAllSessions: {
+      ...IN_SESSION,
+      call: async (app, stage, m) => {
+        await signIn(app, stage, m);
+        await sessions(app).revokeAllSessions(stage.user.id, m);
+      },
+      foreign: answers((app, _, m) => sessions(app).revokeAllSessions(nobody, m), 0),
+    },
+  },
 };
+
+const life = ({ context }: NestAppFixture): UserLifecycleService => context.get(UserLifecycleService);
+
+const pending = ({ users }: NestAppFixture, manager: EntityManager | undefined): Promise<NestAuthUser> =>
+  users.createUser({ email: freshEmail(), isActive: false }, undefined, {}, manager);
+
+async function softDeleted(app: NestAppFixture, id: string, manager: EntityManager | undefined): Promise<void> {
+  await life(app).disableById(id, manager);
+  await life(app).softDeleteById(id, manager);
+}

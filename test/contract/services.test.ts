@@ -1,11 +1,25 @@
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { AccessService, PermissionService, RoleService, TenantService, UserService } from '../../src/index.js';
+import {
+  AccessService,
+  ActivityService,
+  AuthService,
+  generateSessionKeys,
+  NestAuthEvents,
+  PermissionService,
+  RoleService,
+  SessionService,
+  TenantService,
+  UserLifecycleService,
+  UserService,
+  UserStatisticsService,
+} from '../../src/index.js';
+import { withClient } from '../support/database.js';
 import { type NestApp, startNestApp, useNestApp } from '../support/nest-app.js';
 import { dumpTables } from '../support/tables.js';
 import { recordStatements } from '../support/wire.js';
-import { ROWS, setStage } from './rows.js';
+import { type Row, ROWS, setStage } from './rows.js';
 
 const SERVICES = {
   users: UserService,
@@ -13,9 +27,37 @@ const SERVICES = {
   roles: RoleService,
   permissions: PermissionService,
   access: AccessService,
+  activities: ActivityService,
+  lifecycle: UserLifecycleService,
+  statistics: UserStatisticsService,
+  auth: AuthService,
+  sessions: SessionService,
 };
 
-const app = useNestApp();
+const AUTH = { session: { keys: generateSessionKeys() } };
+const app = useNestApp({ auth: AUTH });
+
+/** The types of the activities there are now, by id. */
+async function activities(): Promise<Map<string, string>> {
+  const { rows } = await withClient(app.url, (client) =>
+    client.query<{ id: string; type: string }>('select id, type from nest_auth_activities'),
+  );
+  return new Map(rows.map(({ id, type }) => [id, type]));
+}
+
+/** Holds what was written since against what was announced since: one activity an event, and none besides. */
+async function expectAudited(row: Row, known: ReadonlyMap<string, string>, length: number): Promise<void> {
+  const written = [...(await activities())].filter(([id]) => !known.has(id)).map(([, type]) => type);
+  const announced = app.events.slice(length).map(({ name }) => name);
+  // It says the same about the same creation as `user.created` before it.
+  const expected = announced.filter((name) => name !== NestAuthEvents.USER_REGISTERED);
+  const isDue = row.writes !== undefined && row.unaudited === undefined;
+  expect(written.length > 0).toBe(isDue);
+  // A change without an event has no name that its activity could be held against.
+  const compared = row.writes === 'silently' ? [] : written.toSorted();
+  expect(compared).toEqual(isDue ? expected.toSorted() : []);
+}
+
 const calls = Object.entries(ROWS).flatMap(([service, methods]) =>
   Object.entries(methods).map(([method, row]) => [`${service}.${method}`, row] as const),
 );
@@ -34,13 +76,15 @@ describe('the contract of public methods', () => {
 });
 
 describe('every public method by itself', () => {
-  it.each(called)('%s does its work and announces it', async (_name, row) => {
+  it.each(called)('%s does its work, announces it and leaves an activity for each event', async (_name, row) => {
     const stage = await setStage(app);
     const before = await dumpTables(app.url);
+    const known = await activities();
     const { length } = app.events;
     await row.call(app, stage);
     expect(isDeepStrictEqual(await dumpTables(app.url), before)).toBe(row.writes === undefined);
     expect(app.events.length > length).toBe(row.writes === true);
+    await expectAudited(row, known, length);
   });
 });
 
@@ -48,6 +92,7 @@ describe('every public method with a manager', () => {
   it.each(called)('%s uses its connection alone, and commits with it', async (_name, row) => {
     const stage = await setStage(app);
     const before = await dumpTables(app.url);
+    const known = await activities();
     const { length } = app.events;
     // A runner of the host's own: nothing is ambient, so that only what was passed can lead there.
     const runner = app.dataSource.createQueryRunner();
@@ -60,6 +105,7 @@ describe('every public method with a manager', () => {
     expect(connections).toBe(1);
     expect(isDeepStrictEqual(await dumpTables(app.url), before)).toBe(row.writes === undefined);
     expect(app.events.length > length).toBe(row.writes === true);
+    await expectAudited(row, known, length);
   });
 });
 
@@ -112,7 +158,7 @@ describe('every public method from another tenant, or about nobody', () => {
 describe('every public method on a pool of one connection', () => {
   let narrow: NestApp;
   beforeAll(async () => {
-    narrow = await startNestApp(app.url, { pool: 1 });
+    narrow = await startNestApp(app.url, { auth: AUTH, pool: 1 });
   });
   afterAll(() => narrow.close());
 

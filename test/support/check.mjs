@@ -16,14 +16,16 @@ const STEPS = [
   'test:types',
   'test:arrows',
   'test',
+  'test:faults',
   'test:pgbouncer',
   'test:replica',
+  'test:scale',
   'test:package',
   'test:hosts',
   'knip',
 ];
 /** The steps that run Jest. */
-const TEST_RUNS = ['test', 'test:pgbouncer', 'test:replica'];
+const TEST_RUNS = ['test', 'test:faults', 'test:pgbouncer', 'test:replica'];
 /** A step that hangs must not hang the run. */
 const STEP_TIMEOUT_MS = 20 * 60_000;
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll } from '@jest/globals';
 import { Client } from 'pg';
 
+import { type Cluster, createCitusDatabase, dropCitusDatabase } from './citus.js';
 import { clone, dropDatabase } from './template.js';
 
 export interface TestDatabase {
@@ -14,15 +15,23 @@ export interface TestDatabase {
 export interface TestDatabaseOptions {
   /** Without our schema: for the tests of the migrations themselves. @default false */
   readonly empty?: boolean;
+  /** On one machine also where the others are spread over a cluster: for what Citus does not have. @default false */
+  readonly plain?: boolean;
 }
 
 /** A database of one's own, migrated and without rows. Takes about a tenth of a second. */
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
-  const template = options.empty === true ? 'template0' : fromSetup('NEST_AUTH_TEST_TEMPLATE');
   const server = fromSetup('NEST_AUTH_TEST_SERVER');
   // Not counted: a worker loads this file anew for each test file, and one of them may leave its database behind.
   const name = `${fromSetup('NEST_AUTH_TEST_PREFIX')}_${randomUUID().slice(0, 8)}`;
-  const url = await clone(server, template, name);
+  const isSpread = options.empty !== true && options.plain !== true;
+  const { NEST_AUTH_TEST_CLUSTER: found, NEST_AUTH_TEST_SCALE_OUT: scaledOut } = process.env;
+  if (isSpread && found !== undefined) {
+    const cluster = JSON.parse(found) as Cluster;
+    return { url: await createCitusDatabase(cluster, name), drop: () => dropCitusDatabase(cluster, name) };
+  }
+  const migrated = isSpread && scaledOut !== undefined ? scaledOut : fromSetup('NEST_AUTH_TEST_TEMPLATE');
+  const url = await clone(server, options.empty === true ? 'template0' : migrated, name);
   await untilReplicated(name);
   return { url, drop: () => dropDatabase(server, name) };
 }

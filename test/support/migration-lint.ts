@@ -41,7 +41,7 @@ const ON_LIVE_TABLES: readonly Rule[] = [
   },
   { refuses: /ALTER COLUMN \S+ (SET DATA )?TYPE/i, why: 'rewrites the table' },
   { refuses: /ALTER COLUMN \S+ SET NOT NULL/i, why: 'reads all rows under a lock: a validated CHECK' },
-  { refuses: /\b(RENAME|DROP COLUMN|DROP TABLE|TRUNCATE)\b/i, why: 'the version that still runs needs it' },
+  { refuses: /\b(RENAME|DROP COLUMN|DROP TABLE|(?<!BEFORE )TRUNCATE)\b/i, why: 'the version that still runs needs it' },
   { refuses: /^(UPDATE|DELETE)\b/i, why: 'a change of many rows belongs into batches, outside of the migration' },
 ];
 
@@ -54,14 +54,30 @@ export async function lintMigration(Migration: MigrationClass): Promise<string[]
   const statements = await statementsOf(Migration);
   const made = new Set(statements.flatMap((sql) => /^CREATE TABLE (\w+)/i.exec(sql)?.[1] ?? []));
   const live = statements.filter((sql) => !made.has(table(sql) ?? ''));
-  const problems = live.flatMap((sql) =>
-    ON_LIVE_TABLES.filter(({ refuses }) => refuses.test(sql)).map(({ why }) => `${sql.slice(0, 80)}: ${why}`),
+  const problems = live.flatMap((sql, index) =>
+    ON_LIVE_TABLES.filter(({ refuses }) => refuses.test(sql) && !isOnFewRows(sql, live.slice(0, index))).map(
+      ({ why }) => `${sql.slice(0, 80)}: ${why}`,
+    ),
   );
   if (live.some((sql) => /NOT VALID/i.test(sql)) && live.some((sql) => /VALIDATE CONSTRAINT/i.test(sql))) {
     problems.push('NOT VALID and VALIDATE in one migration are one transaction, which keeps the lock of the first');
   }
   const isConcurrent = statements.some((sql) => /CONCURRENTLY/i.test(sql));
   return [...problems, ...(isConcurrent ? lintConcurrent(migration, statements) : lintOrdinary(statements))];
+}
+
+/** An index on a table that is no larger than some megabytes, or a change of no more than thousands of rows: it has asked. */
+function isOnFewRows(sql: string, before: readonly string[]): boolean {
+  if (/^UPDATE .* LIMIT [1-9]\d{0,4}\)$/i.test(sql)) {
+    const counts = new RegExp(
+      `^SELECT EXISTS \\(SELECT 1 FROM ${table(sql) ?? ''} WHERE .* OFFSET [1-9]\\d{0,4}\\)`,
+      'i',
+    );
+    return before.some((earlier) => counts.test(earlier));
+  }
+  if (!/^CREATE INDEX /i.test(sql)) return false;
+  const asks = new RegExp(`^SELECT pg_relation_size\\('${table(sql) ?? ''}'\\) > [1-9]\\d{0,6} AS`, 'i');
+  return before.some((earlier) => asks.test(earlier));
 }
 
 function lintConcurrent(migration: MigrationInterface, statements: readonly string[]): string[] {

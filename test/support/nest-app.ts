@@ -15,6 +15,7 @@ import {
 
 import {
   AccessService,
+  ActivityService,
   NestAuthEntities,
   type NestAuthEvent,
   NestAuthModule,
@@ -52,6 +53,7 @@ export interface NestApp {
   readonly roles: RoleService;
   readonly permissions: PermissionService;
   readonly access: AccessService;
+  readonly activities: ActivityService;
   readonly passwords: PasswordService;
   /** Every event that was delivered, in order. */
   readonly events: NestAuthEvent[];
@@ -63,8 +65,8 @@ export interface NestAppOptions {
   /** Connections at most. @default 10 */
   readonly pool?: number;
   readonly dataSource?: Partial<DataSourceOptions>;
-  readonly imports?: ModuleMetadata['imports'];
-  readonly providers?: ModuleMetadata['providers'];
+  readonly imports?: ModuleMetadata['imports'] | undefined;
+  readonly providers?: ModuleMetadata['providers'] | undefined;
 }
 
 export async function startNestApp(url: string, options: NestAppOptions = {}): Promise<NestApp> {
@@ -116,6 +118,7 @@ export async function startNestApp(url: string, options: NestAppOptions = {}): P
     roles: context.get(RoleService),
     permissions: context.get(PermissionService),
     access: context.get(AccessService),
+    activities: context.get(ActivityService),
     passwords: context.get(PasswordService),
     events,
     close: () => context.close(),

@@ -26,6 +26,8 @@ export interface RlsAppOptions {
   readonly auth?: NestAuthModuleOptions;
   readonly pool?: number;
   readonly dataSource?: NestAppOptions['dataSource'];
+  readonly imports?: NestAppOptions['imports'];
+  readonly providers?: NestAppOptions['providers'];
   /** Tables of the host, made by the owner. */
   readonly tables?: string;
 }
@@ -41,6 +43,8 @@ export async function startRlsApp(
   const app = await startNestApp(database.url, {
     auth: { rls: true, ...options.auth },
     pool: options.pool ?? 5,
+    imports: options.imports,
+    providers: options.providers,
     dataSource: { ...connectAs(database.appUrl), ...options.dataSource } as NestAppOptions['dataSource'] & object,
   });
   await withClient(database.url, (client) =>
@@ -84,11 +88,22 @@ export async function seedTenant(app: NestApp, slug: string): Promise<RlsTenant>
   return { id, role: role.id, users: [one.id, two.id] };
 }
 
+/** A row for each table in which the package keeps account of its own work: an empty one proves nothing. */
+const ACCOUNTS = `
+  insert into nest_auth_activity_seals (position, month, from_xid, from_id, to_xid, to_id, activities, digest, hash,
+    is_keyed, sealed_at) values (1, '2020-01', 1, gen_random_uuid(), 1, gen_random_uuid(), 1, 'd', 'h', false, now());
+  insert into nest_auth_subscriptions (name, position_xid, position_id) values ('crm', 1, gen_random_uuid());
+  insert into nest_auth_dead_letters (subscription, activity_id, xid, type, attempts, error)
+    values ('crm', gen_random_uuid(), 1, 'nest_auth.user.created', 1, 'down');
+  insert into nest_auth_job_runs (job, slot, status, started_by, started_at, finished_at)
+    values ('nightly', now(), 'succeeded', 'test', now(), now())`;
+
 /** One such application for the tests of this file, on a database of its own. */
 export function useRlsApp(options: RlsAppOptions = {}): RlsApp {
   const fixture = {} as RlsApp;
   beforeAll(async () => {
     const app = await startRlsApp(await createRlsDatabase(), options);
+    await withClient(app.database.url, (client) => client.query(ACCOUNTS));
     Object.assign(fixture, app, await seedTenants(app));
   });
   afterAll(async () => {

@@ -33,7 +33,7 @@ let serial = 0;
 
 /** A migrated database in which the roles, the owner and the policies are those of docs/isolation.md. */
 export async function createRlsDatabase(): Promise<RlsDatabase> {
-  const { url, drop } = await createTestDatabase();
+  const { url, drop } = await createTestDatabase({ plain: true });
   const roles = namesOfRoles();
   await withClient(url, (client) => prepare(client, roles));
   const ownerUrl = as(url, roles.owner);

@@ -23,6 +23,20 @@ export async function createTemplate(serverUrl: string, name: string): Promise<v
   } finally {
     await dataSource.destroy();
   }
+  await close(serverUrl, name);
+}
+
+/** The schema of the scale-out migrations on one machine, with stand-ins for the functions of Citus. */
+export async function createScaleOutTemplate(serverUrl: string, name: string): Promise<void> {
+  const { CITUS_STAND_IN } = await import('./citus-stand-in.js');
+  const { migrateOut } = await import('./citus.js');
+  const url = await clone(serverUrl, 'template0', name);
+  await execute(url, CITUS_STAND_IN);
+  await migrateOut(url);
+  await close(serverUrl, name);
+}
+
+async function close(serverUrl: string, name: string): Promise<void> {
   await execute(serverUrl, `ALTER DATABASE "${name}" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false`);
 }
 
@@ -48,7 +62,7 @@ export async function dropDatabasesLike(serverUrl: string, prefix: string): Prom
   }
 }
 
-async function execute(url: string, sql: string, values: unknown[] = []): Promise<{ rows: unknown[] }> {
+async function execute(url: string, sql: string, values?: unknown[]): Promise<{ rows: unknown[] }> {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {

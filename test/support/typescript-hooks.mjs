@@ -8,6 +8,9 @@ const root = new URL('../../', import.meta.url);
 /** The package by its own name would be the last build; the examples are to run the sources. */
 const OWN_NAMES = {
   'nest-auth-identity': new URL('src/index.ts', root).href,
+  'nest-auth-identity/health': new URL('src/health/index.ts', root).href,
+  'nest-auth-identity/schedule': new URL('src/schedule/index.ts', root).href,
+  'nest-auth-identity/telemetry': new URL('src/telemetry/index.ts', root).href,
   'nest-auth-identity/testing': new URL('src/testing/index.ts', root).href,
 };
 

@@ -2,7 +2,7 @@ import pg from 'pg';
 
 interface Watcher {
   /** What is sent instead of the text, or nothing for the text itself. */
-  (text: string, client: pg.Client): void;
+  (text: string, client: pg.Client, values: readonly unknown[]): void;
 }
 
 const watchers = new Set<Watcher>();
@@ -10,9 +10,10 @@ const send = pg.Client.prototype.query as (...args: unknown[]) => unknown;
 
 // Once, below every wrapper of the package: the driver's own method sees each statement exactly as it leaves.
 pg.Client.prototype.query = function watched(this: pg.Client, ...args: unknown[]): unknown {
-  const [config] = args as [string | { text?: string }];
+  const [config, given] = args as [string | { text?: string; values?: unknown[] }, unknown];
   const text = typeof config === 'string' ? config : config?.text;
-  if (text !== undefined) for (const watcher of watchers) watcher(text, this);
+  const values = Array.isArray(given) ? given : typeof config === 'string' ? [] : (config?.values ?? []);
+  if (text !== undefined) for (const watcher of watchers) watcher(text, this, values);
   return send.apply(this, args);
 } as typeof pg.Client.prototype.query;
 
@@ -20,6 +21,8 @@ export interface Recording<T> {
   readonly result: T;
   /** Every statement on the wire, BEGIN and COMMIT included. */
   readonly statements: readonly string[];
+  /** What was bound to each. */
+  readonly values: readonly (readonly unknown[])[];
   /** How many connections they were sent on. */
   readonly connections: number;
 }
@@ -27,15 +30,17 @@ export interface Recording<T> {
 /** Records what `fn` sends to PostgreSQL, on whatever connection. */
 export async function recordStatements<T>(fn: () => Promise<T>): Promise<Recording<T>> {
   const statements: string[] = [];
+  const values: (readonly unknown[])[] = [];
   const clients = new Set<pg.Client>();
-  const watcher: Watcher = (text, client) => {
+  const watcher: Watcher = (text, client, bound) => {
     statements.push(text.replaceAll(/\s+/g, ' ').trim());
+    values.push(bound);
     clients.add(client);
   };
   watchers.add(watcher);
   try {
     const result = await fn();
-    return { result, statements, connections: clients.size };
+    return { result, statements, values, connections: clients.size };
   } finally {
     watchers.delete(watcher);
   }

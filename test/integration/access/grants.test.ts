@@ -97,14 +97,15 @@ describe('what a user may do in a tenant', () => {
     await tenants.updateTenant(tenantId, { isActive: false });
     await nothing('TENANT_INACTIVE');
     await tenants.updateTenant(tenantId, { isActive: true });
-    await dataSource.query(`update nest_auth_users set status = 'disabled', is_active = false where id = $1`, [userId]);
+    const disabled = `status = 'disabled', is_active = false, disabled_at = now()`;
+    await dataSource.query(`update nest_auth_users set ${disabled} where id = $1`, [userId]);
     await nothing('USER_INACTIVE');
-    await dataSource.query(
-      `update nest_auth_users set status = 'active', is_active = true, deleted_at = now() where id = $1`,
-      [userId],
-    );
-    await nothing('USER_INACTIVE');
-    await dataSource.query('update nest_auth_users set deleted_at = null where id = $1', [userId]);
+    await dataSource.query(`update nest_auth_users set deleted_at = now(), parked_identities = '[]' where id = $1`, [
+      userId,
+    ]);
+    await nothing('USER_NOT_FOUND');
+    const active = `status = 'active', is_active = true, disabled_at = null, deleted_at = null, parked_identities = null`;
+    await dataSource.query(`update nest_auth_users set ${active} where id = $1`, [userId]);
     expect(await explained()).toBe('GRANTED');
   });
 
@@ -162,9 +163,11 @@ describe('what a user may do on the platform', () => {
     await sql(`update nest_auth_platform_accesses set status = 'suspended' where user_id = $1`);
     expect(await allowed()).toBe(false);
     await sql(`update nest_auth_platform_accesses set status = 'active' where user_id = $1`);
-    await sql(`update nest_auth_users set status = 'inactive', is_active = false where id = $1`);
+    await sql(
+      `update nest_auth_users set status = 'inactive', is_active = false, deactivated_at = now() where id = $1`,
+    );
     expect(await allowed()).toBe(false);
-    await sql(`update nest_auth_users set status = 'active', is_active = true where id = $1`);
+    await sql(`update nest_auth_users set status = 'active', is_active = true, deactivated_at = null where id = $1`);
     expect(await allowed()).toBe(true);
   });
 

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 
-import { NestAuthIdentity, NestAuthUser, UserStatusEnum } from '../../../src/index.js';
+import { NestAuthIdentity, NestAuthUser, UserLifecycleService, UserStatusEnum } from '../../../src/index.js';
 import { withClient } from '../../support/database.js';
 import { freshEmail, freshPhone, useNestApp } from '../../support/nest-app.js';
 import { brokenUsers, countRows, dumpTables } from '../../support/tables.js';
@@ -72,10 +72,17 @@ describe('writing users through the ORM', () => {
     expect(await state()).toEqual({ status: 'inactive', isActive: false });
     await write(id, { status: UserStatusEnum.ACTIVE });
     expect(await state()).toEqual({ status: 'active', isActive: true });
-    await write(id, { status: UserStatusEnum.SCHEDULED_DELETION });
-    expect(await state()).toEqual({ status: 'scheduled_deletion', isActive: false });
-    await write(id, { isActive: true });
+    for (const status of [UserStatusEnum.PENDING, UserStatusEnum.DISABLED, UserStatusEnum.SCHEDULED_DELETION]) {
+      await expect(write(id, { status })).rejects.toMatchObject(refused);
+    }
+    await expect(write(id, { activatedAt: new Date() })).rejects.toMatchObject(refused);
     expect(await state()).toEqual({ status: 'active', isActive: true });
+    // Disabling is for good: the subscriber refuses it by name, the constraints where nobody knows the row.
+    await app.context.get(UserLifecycleService).disableById(id);
+    await expect(write(id, { isActive: true })).rejects.toMatchObject({
+      code: expect.stringMatching(/^(ENTITY_WRITE_REFUSED|23514)$/),
+    });
+    expect(await state()).toEqual({ status: 'disabled', isActive: false });
   });
 
   it('is refused for a status and an isActive that contradict each other', async () => {

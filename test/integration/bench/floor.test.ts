@@ -17,8 +17,23 @@ const TABLES = [
   ['app_users', 'auth_user_id'],
 ] as const;
 
+/** What has happened to the user: single steps are several things. */
+const ACTIVITIES = ['nest_auth_activities', 'user_id'] as const;
+
 /** What differs from one creation to the next, however it is made. */
-const OWN_VALUES = ['id', 'user_id', 'auth_user_id', 'created_at', 'updated_at'];
+const OWN_VALUES = [
+  'id',
+  'user_id',
+  'auth_user_id',
+  'subject_id',
+  'xid',
+  'created_at',
+  'updated_at',
+  'occurred_at',
+  'activated_at',
+  // In single steps the password is a change, and ends what was signed in before.
+  'security_stamp',
+];
 /** In single steps the password is a change of a user that is there already. */
 const VERSION = 'version';
 
@@ -48,10 +63,10 @@ describe('what the benchmark compares', () => {
 
   test('one call leaves the same rows as the hand-written transaction', async () => {
     const user = await newUser();
-    const made = await rowsOf(ours.url, await portal.createInOneCall(user));
-    const byHand = await rowsOf(theirs.url, await floor.createPortalUser(user));
+    const made = await rowsOf(ours.url, await portal.createInOneCall(user), [...TABLES, ACTIVITIES]);
+    const byHand = await rowsOf(theirs.url, await floor.createPortalUser(user), [...TABLES, ACTIVITIES]);
 
-    expect(countsOf(made)).toEqual([1, 2, 1, 1, 0, 0, 1]);
+    expect(countsOf(made)).toEqual([1, 2, 1, 1, 0, 0, 1, 1]);
     expect(made).toEqual(byHand);
   });
 
@@ -84,10 +99,14 @@ describe('what the benchmark compares', () => {
 type Rows = Record<string, unknown>[];
 
 /** Everything a user has, by table. */
-function rowsOf(url: string, userId: string): Promise<Rows[]> {
+function rowsOf(
+  url: string,
+  userId: string,
+  tables: readonly (readonly [table: string, column: string])[] = TABLES,
+): Promise<Rows[]> {
   return withClient(url, async (client) => {
     const found: Rows[] = [];
-    for (const [table, column] of TABLES) {
+    for (const [table, column] of tables) {
       const { rows } = await client.query<{ row: Record<string, unknown> }>(
         `select to_jsonb(t) - $2::text[] as row from ${table} t where ${column} = $1 order by 1`,
         [userId, [...OWN_VALUES, VERSION]],

@@ -19,6 +19,9 @@ const TSCONFIG = {
     rootDir: '../../../..',
     paths: {
       'nest-auth-identity': ['../../../../src/index.ts'],
+      'nest-auth-identity/health': ['../../../../src/health/index.ts'],
+      'nest-auth-identity/schedule': ['../../../../src/schedule/index.ts'],
+      'nest-auth-identity/telemetry': ['../../../../src/telemetry/index.ts'],
       'nest-auth-identity/testing': ['../../../../src/testing/index.ts'],
     },
     noUnusedLocals: false,

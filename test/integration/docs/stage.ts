@@ -1,5 +1,12 @@
 import { EventEmitter2 } from '@nestjs/event-emitter';
-import { TenantContext, TenantModeEnum } from '../../../src/index.js';
+import {
+  ActivityService,
+  IdentityFeedService,
+  LifecycleDependents,
+  TenantContext,
+  TenantModeEnum,
+  UserLifecycleService,
+} from '../../../src/index.js';
 import { createTestDatabase, withClient } from '../../support/database.js';
 import { AppUser, type NestApp, startNestApp } from '../../support/nest-app.js';
 import { startRlsApp } from '../../support/rls-app.js';
@@ -9,7 +16,7 @@ import { createRlsDatabase } from '../../support/rls-database.js';
 export const NAMES = `
 import type { EventEmitter2 } from '@nestjs/event-emitter';
 import type {
-  AccessService, NestAuthUser, PasswordService, PermissionService, RoleService, TenantContext, TenantService, UserService,
+  AccessService, ActivityService, IdentityFeedService, LifecycleDependents, NestAuthUser, PasswordService, PermissionService, RoleService, TenantContext, TenantService, UserLifecycleService, UserService,
 } from 'nest-auth-identity';
 import type { DataSource, EntityManager, Repository } from 'typeorm';
 import { AppUser as AppUserEntity } from '../../../support/nest-app.js';
@@ -20,6 +27,10 @@ declare global {
   var roles: RoleService;
   var permissions: PermissionService;
   var access: AccessService;
+  var lifecycle: UserLifecycleService;
+  var dependents: LifecycleDependents;
+  var activities: ActivityService;
+  var feed: IdentityFeedService;
   var passwords: PasswordService;
   var tenantContext: TenantContext;
   var dataSource: DataSource;
@@ -73,13 +84,19 @@ export async function openStage(mode: TenantModeEnum, walled = false): Promise<S
   return {
     set: async () => {
       app.context.get(EventEmitter2).removeAllListeners();
-      await withClient(database.url, (client) => client.query('truncate nest_auth_users cascade'));
+      await withClient(database.url, (client) =>
+        client.query('truncate nest_auth_users, nest_auth_identities cascade'),
+      );
       const tenant = mode === TenantModeEnum.ISOLATED ? known.tenantId : undefined;
       const { id } = await database.asPlatform(() => app.users.createUser({ email: 'existing@example.com' }, tenant));
       await app.manager.insert(AppUser, { authUserId: id, displayName: 'Existing' });
       Object.assign(globalThis, {
         ...known,
         ...servicesOf(app),
+        lifecycle: app.context.get(UserLifecycleService),
+        dependents: app.context.get(LifecycleDependents),
+        activities: app.context.get(ActivityService),
+        feed: app.context.get(IdentityFeedService),
         tenantContext: app.context.get(TenantContext),
         eventEmitter: app.context.get(EventEmitter2),
         AppUser,

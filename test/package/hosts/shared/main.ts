@@ -60,6 +60,17 @@ async function main(): Promise<void> {
     assert.deepEqual((await NestAuthUser.findOneByOrFail({ id: userId })).metadata, { plan: 'gold' });
   });
 
+  await step('what needs a peer of its own is loaded by nobody but its entry', async () => {
+    for (const [entry, peer] of [
+      ['telemetry', '@opentelemetry/api'],
+      ['health', '@nestjs/terminus'],
+    ] as const) {
+      // A text that the compiler does not follow: the peer is not installed here.
+      const name: string = `nest-auth-identity/${entry}`;
+      await assert.rejects(import(name), new RegExp(`Cannot find (package|module) '${peer}'`));
+    }
+  });
+
   await step('the testing entry loads', async () => {
     assert.equal(typeof testing.startPostgres, 'function');
   });
