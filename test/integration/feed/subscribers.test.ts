@@ -411,12 +411,18 @@ describe('the feed', () => {
     ).toBe(true);
   });
 
-  it.each([{ limit: 0 }, { limit: 1001 }, { after: 'x' }, { types: [] }, { tenantId: 'x' }, { what: 1 }])(
-    'refuses %j',
-    async (options) => {
-      const url = await database();
-      const app = await start(url, []);
-      await expect(app.feed.readEvents(options as never)).rejects.toMatchObject({ code: 'VALIDATION_FAILED' });
-    },
-  );
+  it('refuses what cannot be a page', async () => {
+    const url = await database();
+    const app = await start(url, []);
+    for (const options of [
+      { limit: 0 },
+      { limit: 1001 },
+      { after: 'x' },
+      { types: [] },
+      { tenantId: 'x' },
+      { what: 1 },
+    ]) {
+      await expect(app.feed.readEvents(options)).rejects.toMatchObject({ code: 'VALIDATION_FAILED' });
+    }
+  });
 });
