@@ -32,9 +32,15 @@ export const MODES = {
   },
   replica: {
     without: [
-      'a query of the host that leaves the running transaction names the nearest line first, and none of a library',
-      "with onEscape: 'warn' an escape by find goes through and is reported once, with its line",
-    ].map((test) => ({ test, why: 'it is about the line of the host, before which stands one of this mode' })),
+      ...[
+        'a query of the host that leaves the running transaction names the nearest line first, and none of a library',
+        "with onEscape: 'warn' an escape by find goes through and is reported once, with its line",
+      ].map((test) => ({ test, why: 'it is about the line of the host, before which stands one of this mode' })),
+      {
+        test: 'the databases of tests on a cluster are made on every node, told of each other, and distributed',
+        why: 'it makes databases of its own, of which the replica hears late',
+      },
+    ],
   },
   // The schema as it is on a cluster, without one: what the statements do when the guards are gone that Citus cannot keep.
   'scale-out': { without: [...WITHOUT_GUARDS] },
