@@ -6,6 +6,8 @@ export interface Subject {
   readonly run: () => Promise<unknown>;
   /** Makes what the next round uses up; its time does not count. */
   readonly prepare?: () => Promise<void>;
+  /** Nothing is left of what `prepare` has made: the round ends before its time, and counts what it did. */
+  readonly isUsedUp?: () => boolean;
 }
 
 /** How long to measure. Rounds of all subjects alternate, so that whatever else the machine does hits all alike. */
@@ -98,7 +100,7 @@ async function measureRound(
 }
 
 async function runFor(
-  { run }: Subject,
+  { run, isUsedUp = () => false }: Subject,
   atOnce: number,
   forMs: number,
   latencies: number[],
@@ -106,7 +108,7 @@ async function runFor(
   const start = performance.now();
   let operations = 0;
   const worker = async (): Promise<void> => {
-    for (let now = performance.now(); now - start < forMs;) {
+    for (let now = performance.now(); now - start < forMs && !isUsedUp();) {
       await run();
       const done = performance.now();
       latencies.push(done - now);

@@ -17,7 +17,7 @@ const SEED_SECONDS = 120;
 // Many short rounds: what else the machine does changes from one second to the next.
 const PLAN: Plan = { warmUpMs: 300, rounds: 13, roundMs: 200 };
 const QUICK: Plan = { warmUpMs: 50, rounds: 1, roundMs: 100 };
-/** More than any machine deletes in a millisecond. */
+/** Enough for most rounds; one that uses them up ends before its time. */
 const DELETES_PER_MS = 8;
 
 const OURS = 'ours';
@@ -96,7 +96,10 @@ async function readsOfAll(side: Side): Promise<ReadonlyMap<string, Reads>> {
 }
 
 async function measure(on: Environment, many: Operation, few: Operation, atOnce: number): Promise<Cell> {
-  const prepared = ({ prepare }: Operation) => (prepare === undefined ? {} : { prepare });
+  const prepared = ({ prepare, isUsedUp }: Operation) => ({
+    ...(prepare === undefined ? {} : { prepare }),
+    ...(isUsedUp === undefined ? {} : { isUsedUp }),
+  });
   const { baseline, others } = await compare({
     title: many.name,
     atOnce,

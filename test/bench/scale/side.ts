@@ -22,6 +22,7 @@ export interface Operation {
   readonly byHand: () => Promise<unknown>;
   /** Makes what rounds use up. */
   readonly prepare?: () => Promise<void>;
+  readonly isUsedUp?: () => boolean;
 }
 
 const PAGE_SIZE = 20;
@@ -255,6 +256,7 @@ class Operations {
         await addUsers(this.url, this.of, first, last);
         for (let user = first; user <= last; user += 1) spare.push(user);
       },
+      isUsedUp: () => spare.length === 0,
       ours: () => this.portal.users.deleteUser(next()),
       byHand: () => this.floor.ask(DELETE, [next()]),
     };
