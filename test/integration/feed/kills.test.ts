@@ -4,9 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 
 import { createTestDatabase, withClient } from '../../support/database.js';
-
-/** Only says that something will never come; a busy machine may take long. */
-const PATIENCE_MS = 100_000;
+import { until } from '../../support/until.js';
 
 jest.setTimeout(120_000);
 
@@ -45,14 +43,6 @@ interface Got {
 
 function got(url: string): Promise<Got[]> {
   return withClient(url, async (client) => (await client.query<Got>('select event, pid from got')).rows);
-}
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`never came: ${what}`);
-    await sleep(20);
-  }
 }
 
 describe('a process that is killed', () => {

@@ -15,9 +15,7 @@ import { claim, register } from '../../../src/feed/subscription.queries.js';
 import { TransactionHost } from '../../../src/transaction/transaction-host.js';
 import { createTestDatabase, withClient } from '../../support/database.js';
 import { freshEmail, type NestApp, startNestApp } from '../../support/nest-app.js';
-
-/** Only says that something will never come; a busy machine may take long. */
-const PATIENCE_MS = 100_000;
+import { until } from '../../support/until.js';
 
 jest.setTimeout(120_000);
 
@@ -63,15 +61,6 @@ async function start(
   };
   open.push(close);
   return { ...app, close, feed: app.context.get(IdentityFeedService) };
-}
-
-/** Waits for a condition; the deadline only says that it will not come any more. */
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`never came: ${what}`);
-    await sleep(10);
-  }
 }
 
 const emailOf = ({ after }: IdentityEvent): unknown => after?.['email'];

@@ -2,7 +2,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 
 import {
@@ -15,9 +14,7 @@ import {
 import { isPublic } from '../../../src/webhook/public-address.js';
 import { createTestDatabase } from '../../support/database.js';
 import { freshEmail, type NestApp, startNestApp } from '../../support/nest-app.js';
-
-/** Only says that something will never come; a busy machine may take long. */
-const PATIENCE_MS = 100_000;
+import { until } from '../../support/until.js';
 
 jest.setTimeout(120_000);
 
@@ -61,14 +58,6 @@ async function start(webhooks: readonly WebhookOptions[]): Promise<NestApp & { f
   const app = await startNestApp(url, { auth: { webhooks, subscribers: { pollMs: 20, leaseMs: 600 } } });
   open.push(() => app.close());
   return { ...app, feed: app.context.get(IdentityFeedService) };
-}
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`never came: ${what}`);
-    await sleep(10);
-  }
 }
 
 function hook(url: string, secrets: string[], more: Partial<WebhookOptions> = {}): WebhookOptions {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { EventEmitterModule } from '@nestjs/event-emitter';
@@ -20,9 +19,7 @@ import { withClient } from '../../support/database.js';
 import { freshEmail } from '../../support/nest-app.js';
 import { seedTenants, startRlsApp } from '../../support/rls-app.js';
 import { createRlsDatabase, type RlsDatabase } from '../../support/rls-database.js';
-
-/** Only says that something will never come; a busy machine may take long. */
-const PATIENCE_MS = 100_000;
+import { until } from '../../support/until.js';
 
 jest.setTimeout(120_000);
 
@@ -36,14 +33,6 @@ async function database(): Promise<RlsDatabase> {
   const made = await createRlsDatabase();
   open.push(() => made.drop());
   return made;
-}
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`never came: ${what}`);
-    await sleep(20);
-  }
 }
 
 describe('with row-level security', () => {

@@ -16,9 +16,7 @@ import { TransactionHost } from '../../../src/transaction/transaction-host.js';
 import { PREPARED } from '../../support/connection-mode.js';
 import { createTestDatabase, withClient } from '../../support/database.js';
 import { type NestApp, startNestApp } from '../../support/nest-app.js';
-
-/** Only says that something will never come; a busy machine may take long. */
-const PATIENCE_MS = 100_000;
+import { until } from '../../support/until.js';
 
 jest.setTimeout(120_000);
 
@@ -59,14 +57,6 @@ async function start(url: string, options: NestAuthScheduleOptions = { enabled: 
   };
   open.push(close);
   return { ...app, close, scheduler: app.context.get(NestAuthScheduler), history: app.context.get(JobHistoryService) };
-}
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`never came: ${what}`);
-    await sleep(20);
-  }
 }
 
 /** As if the job had run in an earlier slot. */
