@@ -10,6 +10,7 @@ export type {
 } from './nest-auth.options.js';
 
 // Services
+export { AccessGrants } from './access/access-grants.js';
 export { AccessService } from './access/access.service.js';
 export { PermissionService } from './access/permission.service.js';
 export { RoleService } from './access/role.service.js';

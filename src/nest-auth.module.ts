@@ -1,6 +1,5 @@
 import { type DynamicModule, Logger, Module, type OnModuleDestroy, type Provider, type Type } from '@nestjs/common';
-import { ModuleRef } from '@nestjs/core';
-import { DiscoveryModule } from '@nestjs/core';
+import { DiscoveryModule, ModuleRef } from '@nestjs/core';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
@@ -14,24 +13,15 @@ import { ActivityWriteSubscriber } from './audit/activity-write.subscriber.js';
 import { ActivityService } from './audit/activity.service.js';
 import { AuditSettings } from './audit/audit.settings.js';
 import { EntityActivitySubscriber } from './audit/entity-activity.subscriber.js';
-import { BulkCreateOperations } from './account/bulk-create.operations.js';
-import { CreateUserOperations } from './account/create-user.operations.js';
 import { EntityWriteSubscriber } from './account/entity-write.subscriber.js';
-import { HookRunner } from './account/hook-runner.js';
-import { IdentityOperations } from './account/identity.operations.js';
 import { LifecycleDependents } from './account/lifecycle-dependents.js';
 import { PasswordService } from './account/password.service.js';
-import { UserFinder } from './account/user-finder.js';
-import { UserOperations } from './account/user.operations.js';
 import { NestAuthError } from './errors/nest-auth.error.js';
 import { IdentityFeedService } from './feed/identity-feed.service.js';
 import { EventPublisher } from './events/event-publisher.js';
 import { JobHistoryService } from './job/job-history.service.js';
 import { assertRowSecurity } from './isolation/row-security.check.js';
 import { TenantContext } from './isolation/tenant-context.js';
-import { BatchOperations } from './lifecycle/batch.operations.js';
-import { LifecycleOperations } from './lifecycle/lifecycle.operations.js';
-import { LifecycleSettings } from './lifecycle/lifecycle.settings.js';
 import { UserLifecycleService } from './lifecycle/user-lifecycle.service.js';
 import { UserStatisticsService } from './lifecycle/user-statistics.service.js';
 import { NestAuthEntities } from './nest-auth.entities.js';
@@ -44,6 +34,8 @@ import type {
 import { type NestAuthSettings, readSettings } from './nest-auth.settings.js';
 import { assertSchemaIsOurs } from './schema-check.js';
 import { sessionProviders } from './nest-auth.sessions.js';
+import { subscriberProviders } from './nest-auth.subscribers.js';
+import { userProviders } from './nest-auth.users.js';
 import { AuthService } from './session/auth.service.js';
 import { SessionService } from './session/session.service.js';
 import { Tenancy } from './tenant/tenancy.js';
@@ -54,7 +46,6 @@ import { observed } from './transaction/observed-service.js';
 import { databaseOf } from './transaction/pool-state.js';
 import { TransactionHost } from './transaction/transaction-host.js';
 import type { NestAuthObserver } from './transaction/transaction-observer.js';
-import { subscriberProviders } from './nest-auth.subscribers.js';
 import { UserService } from './user.service.js';
 
 const OPTIONS = Symbol('NestAuthModuleOptions');
@@ -141,8 +132,7 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
         inject: [SETTINGS],
         useFactory: ({ password }: NestAuthSettings) => new PasswordService(password),
       },
-      ...ACCOUNT,
-      ...LIFECYCLE,
+      ...userProviders(SETTINGS),
       ...sessionProviders(SETTINGS),
       {
         provide: AccessOperations,
@@ -168,79 +158,6 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
     exports: [...PUBLIC_SERVICES, TransactionHost],
   };
 }
-
-const ACCOUNT: Provider[] = [
-  {
-    provide: HookRunner,
-    inject: [TransactionHost, SETTINGS],
-    useFactory: (host: TransactionHost, { hooks }: NestAuthSettings) => new HookRunner(host, hooks),
-  },
-  {
-    provide: CreateUserOperations,
-    inject: [TransactionHost, EventPublisher, Tenancy, HookRunner, SETTINGS],
-    useFactory: (
-      host: TransactionHost,
-      events: EventPublisher,
-      tenancy: Tenancy,
-      hooks: HookRunner,
-      { defaultRegion }: NestAuthSettings,
-    ) => new CreateUserOperations(host, events, tenancy, hooks, defaultRegion),
-  },
-  {
-    provide: UserOperations,
-    inject: [EventPublisher, HookRunner, LifecycleDependents, SETTINGS],
-    useFactory: (
-      events: EventPublisher,
-      hooks: HookRunner,
-      dependents: LifecycleDependents,
-      { defaultRegion }: NestAuthSettings,
-    ) => new UserOperations(events, hooks, dependents, defaultRegion),
-  },
-  {
-    provide: IdentityOperations,
-    inject: [TransactionHost, UserOperations, PasswordService, SETTINGS],
-    useFactory: (
-      host: TransactionHost,
-      users: UserOperations,
-      passwords: PasswordService,
-      { defaultRegion }: NestAuthSettings,
-    ) => {
-      const identities = new IdentityOperations(host, users, passwords, defaultRegion);
-      registerPort(host.dataSource, 'account', identities);
-      return identities;
-    },
-  },
-  {
-    provide: BulkCreateOperations,
-    inject: [TransactionHost, CreateUserOperations, IdentityOperations],
-    useFactory: (host: TransactionHost, creations: CreateUserOperations, identities: IdentityOperations) =>
-      new BulkCreateOperations(host, creations, identities),
-  },
-  {
-    provide: UserFinder,
-    inject: [Tenancy, SETTINGS],
-    useFactory: (tenancy: Tenancy, { defaultRegion }: NestAuthSettings) => new UserFinder(tenancy, defaultRegion),
-  },
-];
-
-const LIFECYCLE: Provider[] = [
-  {
-    provide: LifecycleSettings,
-    inject: [SETTINGS],
-    useFactory: ({ lifecycle }: NestAuthSettings) => lifecycle,
-  },
-  {
-    provide: LifecycleOperations,
-    inject: [TransactionHost, EventPublisher, HookRunner, LifecycleDependents],
-    useFactory: (host: TransactionHost, events: EventPublisher, hooks: HookRunner, dependents: LifecycleDependents) =>
-      new LifecycleOperations(host, events, hooks, dependents),
-  },
-  {
-    provide: BatchOperations,
-    inject: [TransactionHost, LifecycleOperations],
-    useFactory: (host: TransactionHost, lifecycle: LifecycleOperations) => new BatchOperations(host, lifecycle),
-  },
-];
 
 /** A service as the host gets it: observed, where somebody observes. */
 function publicService(service: Type<object>): Provider {

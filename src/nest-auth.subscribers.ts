@@ -46,7 +46,7 @@ function makeRunner(
       bridge,
       report,
       query: (fn) => context.asPlatform(() => host.operate(undefined, fn)),
-      transaction: (fn) => context.asPlatform(() => host.run(fn)),
+      transaction: (timeoutMs, fn) => context.asPlatform(() => host.run(fn, { timeoutMs })),
       health: host.health,
     },
     settings,

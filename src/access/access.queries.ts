@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
+import { AccessGrants } from './access-grants.js';
 import { roleColumns, type RoleRow, toRole } from './role.queries.js';
 import type { NestAuthRole } from './role.entity.js';
 
@@ -66,6 +67,24 @@ const TENANT_ROLE_LIST = statement<RoleRow>(
   `select ${roleColumns('r')} from ${TENANT_ROLES} where ${OF_TENANT} order by r.id`,
 );
 
+interface GrantsRow {
+  readonly roles: readonly string[];
+  readonly granted: readonly string[];
+}
+
+const GRANTS = `array_agg(distinct r.name) as roles,
+  coalesce(array_agg(distinct p.name) filter (where p.name is not null), '{}') as granted`;
+const LEFT_PERMISSIONS = `left join nest_auth_role_permissions rp on rp.role_id = r.id
+  left join nest_auth_permissions p on p.id = rp.permission_id`;
+const TENANT_GRANTS = statement<GrantsRow>(
+  'tenant_grants',
+  `select ${GRANTS} from ${TENANT_ROLES} ${LEFT_PERMISSIONS} where ${OF_TENANT} having count(*) > 0`,
+);
+const PLATFORM_GRANTS = statement<GrantsRow>(
+  'platform_grants',
+  `select ${GRANTS} from ${PLATFORM_ROLES} ${LEFT_PERMISSIONS} where ${OF_PLATFORM} having count(*) > 0`,
+);
+
 /** Where the grants of an access are looked for: in one tenant, or on the platform. */
 export interface GrantScope {
   readonly userId: string;
@@ -81,6 +100,19 @@ export async function readPermissions(manager: EntityManager, { userId, tenantId
       : await executeOne(manager, TENANT_PERMISSIONS, [userId, tenantId]);
   // Sorted here, because the order of the database depends on its locale; several roles may grant the same.
   return [...new Set(names)].toSorted();
+}
+
+/** All that the access grants; null when there is none that grants anything. */
+export async function readGrants(
+  manager: EntityManager,
+  { userId, tenantId }: GrantScope,
+): Promise<AccessGrants | null> {
+  const [row] =
+    tenantId === null
+      ? await execute(manager, PLATFORM_GRANTS, [userId])
+      : await execute(manager, TENANT_GRANTS, [userId, tenantId]);
+  if (row === undefined) return null;
+  return new AccessGrants({ userId, tenantId, roles: row.roles, granted: row.granted, denied: [], validUntil: null });
 }
 
 /** Whether the permission named is granted: the most frequent question of all, which stops at the first grant found. */

@@ -3,12 +3,14 @@ import type { EntityManager } from 'typeorm';
 import { assertUuid } from '../errors/input.js';
 import { Tenancy } from '../tenant/tenancy.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
+import type { AccessGrants } from './access-grants.js';
 import { readPermissionNames } from './access-input.policy.js';
 import { AccessOperations } from './access.operations.js';
 import { explain } from './access.policy.js';
 import {
   type GrantScope,
   readGrantFacts,
+  readGrants,
   readHeldPermissions,
   readHoldsPermission,
   readPermissions,
@@ -81,6 +83,21 @@ export class AccessService {
   async getPlatformPermissions(userId: string, manager?: EntityManager): Promise<string[]> {
     const scope = platform(userId);
     return this.transactions.operate(manager, (m) => readPermissions(m, scope));
+  }
+
+  /**
+   * All that the user may do in the tenant, to be asked as often as it is needed; null without an active access and
+   * role. One statement.
+   */
+  async getGrants(userId: string, tenantId: string, manager?: EntityManager): Promise<AccessGrants | null> {
+    const scope = this.#scope(userId, tenantId);
+    return this.transactions.operate(manager, (m) => readGrants(m, scope));
+  }
+
+  /** As {@link getGrants}, on the platform. */
+  async getPlatformGrants(userId: string, manager?: EntityManager): Promise<AccessGrants | null> {
+    const scope = platform(userId);
+    return this.transactions.operate(manager, (m) => readGrants(m, scope));
   }
 
   /**

@@ -4,7 +4,7 @@ import { execute, executeOne, returnsRows, type Statement } from '../transaction
 import type { ActivityFilter } from './activity-log.types.js';
 import { NestAuthActivity } from './activity.entity.js';
 import type { ActorTypeEnum } from './activity.types.js';
-import { audited } from './audited-statement.js';
+import { activityInsert, audited } from './audited-statement.js';
 
 /** An activity's row. */
 export interface ActivityRow {
@@ -27,8 +27,32 @@ export interface ActivityRow {
   readonly request_id: string | null;
 }
 
-const COLUMNS = `id, occurred_at, xid, type, actor_type, actor_id, impersonator_id, user_id, tenant_id, subject_type,
-  subject_id, before, after, details, ip, user_agent, request_id`;
+const COLUMN_NAMES = [
+  'id',
+  'occurred_at',
+  'xid',
+  'type',
+  'actor_type',
+  'actor_id',
+  'impersonator_id',
+  'user_id',
+  'tenant_id',
+  'subject_type',
+  'subject_id',
+  'before',
+  'after',
+  'details',
+  'ip',
+  'user_agent',
+  'request_id',
+] as const satisfies readonly (keyof ActivityRow)[];
+
+/** The columns of an {@link ActivityRow}, for a select list; with a table's alias where the query has several. */
+export function activityColumns(alias?: string): string {
+  const of = (name: string): string => (alias === undefined ? name : `${alias}.${name}`);
+  // As text: 64 bits are more than a number holds, and a host may have told the driver to make one of them.
+  return COLUMN_NAMES.map((name) => (name === 'xid' ? `${of(name)}::text as xid` : of(name))).join(', ');
+}
 
 export function toActivity(row: ActivityRow, manager: EntityManager): NestAuthActivity {
   const activity = Object.assign(new NestAuthActivity(), {
@@ -67,15 +91,18 @@ export interface NewActivity {
 
 const INSERT: Statement<ActivityRow> = audited(
   'log_activity',
-  `insert into nest_auth_activities (id, occurred_at, xid, type, actor_type, actor_id, impersonator_id, user_id,
-      tenant_id, subject_type, subject_id, before, after, details, ip, user_agent, request_id)
-    select facts.id, now(), pg_current_xact_id()::text::bigint, $1::text, facts.actor_type, facts.actor_id,
-      facts.impersonator_id, $2::uuid,
-      coalesce($3::uuid, facts.tenant_id, nullif(current_setting('nest_auth.tenant_id', true), '')::uuid),
-      $4::text, $5::uuid, $6::jsonb, $7::jsonb, $8::jsonb, facts.ip, facts.user_agent, facts.request_id
-    from jsonb_to_record($facts::jsonb) as facts (id uuid, actor_type text, actor_id text, impersonator_id uuid,
-      tenant_id uuid, ip inet, user_agent text, request_id text)
-    returning ${COLUMNS}`,
+  `${activityInsert({
+    type: '$1::text',
+    from: '(select 1) as once',
+    userId: '$2::uuid',
+    tenantId: '$3::uuid',
+    subjectType: '$4::text',
+    subjectId: '$5::uuid',
+    before: '$6::jsonb',
+    after: '$7::jsonb',
+    details: '$8::jsonb',
+  })}
+  returning ${activityColumns()}`,
   returnsRows,
 );
 
@@ -135,7 +162,7 @@ export function listActivities(
     conditions.push(asOf.own === null ? seen : `(${seen} or xid = ${bind(asOf.own)}::bigint)`);
   }
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`;
-  const text = `select ${COLUMNS} from nest_auth_activities ${where}
+  const text = `select ${activityColumns()} from nest_auth_activities ${where}
     order by occurred_at desc, id desc limit ${bind(limit)}`;
   return execute(manager, { text }, values);
 }

@@ -36,17 +36,22 @@ const FACTS = '$facts';
  * not at all, and without another statement on the wire. Use it in a text that is declared by {@link audited}.
  */
 export function activity(parts: ActivityParts): string {
+  return `activity as (${activityInsert({ ...parts, type: `'${parts.type}'`, subjectType: `'${parts.subjectType}'` })})`;
+}
+
+/** The INSERT behind {@link activity}, of which `type` and `subjectType` are SQL too. Followed by a RETURNING, if any. */
+export function activityInsert(parts: Omit<ActivityParts, 'type'> & { readonly type: string }): string {
   const { userId = 'null::uuid', tenantId = 'null::uuid', before = 'null::jsonb', after = 'null::jsonb' } = parts;
-  return `activity as (
+  return `
     insert into nest_auth_activities (id, occurred_at, xid, type, actor_type, actor_id, impersonator_id, user_id,
       tenant_id, subject_type, subject_id, before, after, details, ip, user_agent, request_id)
-    select ${parts.id ?? 'facts.id'}, now(), pg_current_xact_id()::text::bigint, '${parts.type}', facts.actor_type,
+    select ${parts.id ?? 'facts.id'}, now(), pg_current_xact_id()::text::bigint, ${parts.type}, facts.actor_type,
       facts.actor_id, facts.impersonator_id, ${userId},
       coalesce(${tenantId}, nullif(current_setting('nest_auth.tenant_id', true), '')::uuid, facts.tenant_id),
-      '${parts.subjectType}', ${parts.subjectId ?? userId}, ${before}, ${after}, ${parts.details ?? 'null::jsonb'},
+      ${parts.subjectType}, ${parts.subjectId ?? userId}, ${before}, ${after}, ${parts.details ?? 'null::jsonb'},
       facts.ip, facts.user_agent, facts.request_id
     from jsonb_to_record(${FACTS}::jsonb) as facts (id uuid, actor_type text, actor_id text, impersonator_id uuid,
-      tenant_id uuid, ip inet, user_agent text, request_id text), ${parts.from})`;
+      tenant_id uuid, ip inet, user_agent text, request_id text), ${parts.from}`;
 }
 
 /**

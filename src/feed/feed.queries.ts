@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
-import type { ActorTypeEnum } from '../audit/activity.types.js';
+import { activityColumns, type ActivityRow } from '../audit/activity.queries.js';
+import { NestAuthError } from '../errors/nest-auth.error.js';
 import { execute, type Statement } from '../transaction/statement.js';
 import type { FeedPosition, IdentityEvent } from './feed.types.js';
 
@@ -9,32 +10,14 @@ export const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 /** Before everything. */
 export const FIRST_POSITION: FeedPosition = { xid: '0', id: '00000000-0000-0000-0000-000000000000' };
 
-interface FeedRow {
+/** The next entries of the log, or a row without one that only tells the horizon. */
+type FeedRow = (ActivityRow | { readonly [Key in keyof ActivityRow]: null }) & {
   /** The first transaction that may still be running. */
   readonly horizon: string;
-  /** Null when nothing is there to read. */
-  readonly id: string | null;
-  readonly xid: string;
-  readonly occurred_at: Date;
-  readonly type: string;
-  readonly actor_type: ActorTypeEnum;
-  readonly actor_id: string | null;
-  readonly impersonator_id: string | null;
-  readonly user_id: string | null;
-  readonly tenant_id: string | null;
-  readonly subject_type: string;
-  readonly subject_id: string | null;
-  readonly before: Record<string, unknown> | null;
-  readonly after: Record<string, unknown> | null;
-  readonly details: Record<string, unknown> | null;
-  readonly request_id: string | null;
-}
-
-const COLUMNS = `a.id, a.xid::text as xid, a.occurred_at, a.type, a.actor_type, a.actor_id, a.impersonator_id, a.user_id,
-  a.tenant_id, a.subject_type, a.subject_id, a.before, a.after, a.details, a.request_id`;
+};
 
 /** Rows in the order of their transactions; only of those that are over, and before which none is still running. */
-const HORIZON = 'select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid';
+export const HORIZON = 'select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid';
 
 /**
  * `$1`/`$2` the position, `$3` types or null, `$4` the tenant or null, `$5` the limit.
@@ -43,9 +26,9 @@ const HORIZON = 'select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as
  * transaction on. The horizon comes from the snapshot that reads the rows.
  */
 const READ: Statement<FeedRow> = {
-  text: `select horizon.xid::text as horizon, ${COLUMNS.replaceAll('a.xid::text as xid', 'a.xid')}
+  text: `select horizon.xid::text as horizon, ${activityColumns('a')}
     from (${HORIZON}) as horizon left join lateral (
-      select ${COLUMNS} from nest_auth_activities a
+      select ${activityColumns('a')} from nest_auth_activities a
       where (a.xid, a.id) > ($1::bigint, $2::uuid) and a.xid < horizon.xid
         and ($3::text[] is null or a.type = any($3)) and ($4::uuid is null or a.tenant_id = $4)
       order by a.xid, a.id limit $5) as a on true
@@ -72,29 +55,38 @@ export async function readFeed(
   limit: number,
 ): Promise<FeedSlice> {
   const rows = await execute(manager, READ, [after.xid, after.id, types, tenantId, limit]);
-  const events = rows.flatMap((row) =>
-    row.id === null ? [] : [{ position: { xid: row.xid, id: row.id }, event: toEvent(row, row.id) }],
-  );
   const horizon = BigInt(rows[0]?.horizon ?? 0);
+  if (BigInt(after.xid) >= horizon) throw logRestored();
+  const events = rows.flatMap((row) =>
+    row.id === null ? [] : [{ position: { xid: row.xid, id: row.id }, event: toEvent(row) }],
+  );
   const last = events.at(-1)?.position ?? after;
   if (events.length === limit) return { events, next: last };
   const seen = { xid: String(horizon - 1n), id: LAST_ID };
   return { events, next: BigInt(seen.xid) < BigInt(last.xid) ? last : seen };
 }
 
-const ONE: Statement<FeedRow> = {
-  text: `select '0' as horizon, ${COLUMNS} from nest_auth_activities a where a.xid = $1::bigint and a.id = $2::uuid`,
+const ONE: Statement<ActivityRow> = {
+  text: `select ${activityColumns()} from nest_auth_activities where xid = $1::bigint and id = $2::uuid`,
 };
 
 /** The event at a position; null when retention has dropped it. */
 export async function readEvent(manager: EntityManager, { xid, id }: FeedPosition): Promise<IdentityEvent | null> {
   const [row] = await execute(manager, ONE, [xid, id]);
-  return row === undefined ? null : toEvent(row, id);
+  return row === undefined ? null : toEvent(row);
 }
 
-function toEvent(row: FeedRow, id: string): IdentityEvent {
+/** A position is behind the oldest running transaction when it is made, and that one only ever moves on. */
+function logRestored(): NestAuthError {
+  return new NestAuthError(
+    'ACTIVITY_LOG_RESTORED',
+    'The position lies beyond the transactions of this server: the log was restored into it, or a replica took over that had not seen them; replay from a time before',
+  );
+}
+
+function toEvent(row: ActivityRow): IdentityEvent {
   return {
-    id,
+    id: row.id,
     type: row.type,
     occurredAt: row.occurred_at,
     tenantId: row.tenant_id,

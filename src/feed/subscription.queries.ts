@@ -1,12 +1,10 @@
 import type { EntityManager } from 'typeorm';
 import { execute, executeOne, returnsRows, type Statement } from '../transaction/statement.js';
-import { LAST_ID } from './feed.queries.js';
+import { FIRST_POSITION, HORIZON, LAST_ID } from './feed.queries.js';
 import type { FeedPosition } from './feed.types.js';
 
 /** Longest error text that is kept. */
 const MAX_ERROR = 1000;
-
-const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 /** What a worker finds when it gets the lease. */
 export interface Claim {
@@ -23,8 +21,8 @@ export interface Claim {
 
 const REGISTER: Statement<{ name: string }> = {
   text: `insert into nest_auth_subscriptions (name, position_xid, position_id)
-    select $1, case $2::boolean when true then 0 else pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1 end,
-      case $2::boolean when true then '${FIRST_ID}'::uuid else '${LAST_ID}'::uuid end
+    select $1, case $2::boolean when true then 0 else (${HORIZON}) - 1 end,
+      case $2::boolean when true then '${FIRST_POSITION.id}'::uuid else '${LAST_ID}'::uuid end
     on conflict (name) do nothing
     returning name`,
   changes: returnsRows,
@@ -210,20 +208,27 @@ export async function rewind(manager: EntityManager, name: string, { xid, id }: 
 }
 
 /** What lies before the position is done with; what a transaction that still runs may come before is not late yet. */
-const LAGS: Statement<{ name: string; lag_ms: number }> = {
-  text: `select s.name, coalesce(extract(epoch from now() - next.occurred_at) * 1000, 0)::double precision as lag_ms
-    from nest_auth_subscriptions s left join lateral (
+const LAGS: Statement<{ name: string; lag_ms: number; restored: boolean }> = {
+  text: `select s.name, coalesce(extract(epoch from now() - next.occurred_at) * 1000, 0)::double precision as lag_ms,
+      s.position_xid >= horizon.xid as restored
+    from nest_auth_subscriptions s
+    cross join (${HORIZON}) as horizon
+    left join lateral (
       select a.occurred_at from nest_auth_activities a
-      where (a.xid, a.id) > (s.position_xid, s.position_id)
-        and a.xid < (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+      where (a.xid, a.id) > (s.position_xid, s.position_id) and a.xid < horizon.xid
       order by a.xid, a.id limit 1) as next on true
     where s.name = any($1::text[])`,
 };
 
-/** Milliseconds that the next entry of the log has been waiting, by subscriber; its type may not even be wanted. */
+/**
+ * Milliseconds that the next entry of the log has been waiting, by subscriber; its type may not even be wanted. Infinite
+ * for one whose position lies beyond the log.
+ */
 export async function lagsOf(manager: EntityManager, names: readonly string[]): Promise<Record<string, number>> {
   const rows = await execute(manager, LAGS, [names]);
-  return Object.fromEntries(rows.map(({ name, lag_ms: lag }) => [name, Math.round(lag)]));
+  return Object.fromEntries(
+    rows.map(({ name, lag_ms: lag, restored }) => [name, restored ? Number.POSITIVE_INFINITY : Math.round(lag)]),
+  );
 }
 
 const BEFORE_TIME: Statement<{ xid: string | null }> = {

@@ -23,8 +23,8 @@ import type { WakeUp } from './wake-up.js';
 export interface WorkerGround {
   /** Runs one of our statements for the whole platform, outside of any transaction. */
   query<T>(fn: (manager: EntityManager) => Promise<T>): Promise<T>;
-  /** Runs a transaction for the whole platform. */
-  transaction<T>(fn: (manager: EntityManager) => Promise<T>): Promise<T>;
+  /** Runs a transaction for the whole platform, which ends after `timeoutMs` whatever `fn` does. */
+  transaction<T>(timeoutMs: number, fn: (manager: EntityManager) => Promise<T>): Promise<T>;
   report(message: string, error: unknown): void;
 }
 
@@ -154,13 +154,14 @@ export class SubscriptionWorker {
     attempt: number,
     moveOn: (manager: EntityManager) => Promise<boolean>,
   ): Promise<boolean> {
-    const { transactional } = this.subscriber;
+    const { transactional, timeoutMs } = this.subscriber;
     return this.#guarded(async (signal) => {
       if (!transactional) {
         await this.#handle(event, { attempt, signal });
         return () => this.ground.query(moveOn);
       }
-      await this.ground.transaction(async (manager) => {
+      // With a limit of its own: a handler that hangs would keep the connection, and in a pool of one the only one.
+      await this.ground.transaction(timeoutMs, async (manager) => {
         await this.#handle(event, { attempt, signal, manager });
         // Too late is a failure, also when the handler has come to its end after all.
         signal.throwIfAborted();

@@ -52,9 +52,12 @@ export async function claimRun(
   return row === undefined || row.status !== 'running' ? null : { takeovers: row.takeovers, counts: row.counts };
 }
 
+/** Only while this process has the run: another one may have taken it over. */
+const MINE = `where job = $1 and slot = $2 and lease_owner = $3 and status = 'running' returning job`;
+
 const BEAT: Statement<{ job: string }> = {
   text: `update nest_auth_job_runs set lease_until = now() + $4 * interval '1 millisecond', counts = $5::jsonb
-    where job = $1 and slot = $2 and lease_owner = $3 and status = 'running' returning job`,
+    ${MINE}`,
   changes: returnsRows,
 };
 
@@ -72,7 +75,7 @@ export async function beat(
 const END: Statement<{ job: string }> = {
   text: `update nest_auth_job_runs set status = $4, finished_at = now(), lease_owner = null, lease_until = null,
       counts = $5::jsonb, error = $6
-    where job = $1 and slot = $2 and lease_owner = $3 and status = 'running' returning job`,
+    ${MINE}`,
   changes: returnsRows,
 };
 
@@ -90,7 +93,7 @@ export async function endRun(
 
 const LEAVE: Statement<{ job: string }> = {
   text: `update nest_auth_job_runs set lease_until = now() - interval '1 millisecond', counts = $4::jsonb
-    where job = $1 and slot = $2 and lease_owner = $3 and status = 'running' returning job`,
+    ${MINE}`,
   changes: returnsRows,
 };
 

@@ -130,6 +130,15 @@ export class AuthService {
   }
 
   /**
+   * Whose an access token is, for a guard: refused when the session, the user, the access or the tenant has ended.
+   *
+   * Errors: `ACCESS_TOKEN_INVALID`, `INVALID_OPTIONS`.
+   */
+  async authenticate(token: string, manager?: EntityManager): Promise<AccessTokenClaims> {
+    return this.verifyAccessToken(token, { fresh: true }, manager);
+  }
+
+  /**
    * Who is signed in, by an access token or by claims that were verified before; as the database says it now. One
    * statement.
    *

@@ -4,6 +4,8 @@ import ipaddr from 'ipaddr.js';
 
 /** The address lies where a request of the server must not go: its own network, its machine, or nowhere. */
 export class PrivateAddressError extends Error {
+  override readonly name = 'PrivateAddressError';
+
   constructor() {
     super('the address of the webhook is not public; allow it with allowPrivateAddresses');
   }

@@ -8,6 +8,15 @@ import type { WebhookOptions } from './webhook.types.js';
 
 const DEFAULTS = { timeoutMs: 10_000, maxAttempts: 12, backoffMs: 5_000, startFrom: 'now' } as const;
 
+/** The receiver's answer was none of success. */
+class RefusedByReceiverError extends Error {
+  override readonly name = 'RefusedByReceiverError';
+
+  constructor(status: number) {
+    super(`status ${status}`);
+  }
+}
+
 /** A durable subscriber that posts each event to an address. */
 export function webhookSubscriber(webhook: WebhookOptions): Subscriber {
   const { timeoutMs, maxAttempts, backoffMs, startFrom } = { ...DEFAULTS, ...webhook };
@@ -56,7 +65,7 @@ async function post(webhook: WebhookOptions, event: IdentityEvent, signal: Abort
       // What it says beyond that is of no use, and could be endless.
       outgoing.destroy();
       if (statusCode >= 200 && statusCode < 300) resolve();
-      else reject(new Error(`the receiver answered with status ${statusCode}`));
+      else reject(new RefusedByReceiverError(statusCode));
     });
     outgoing.end(body);
   });

@@ -491,6 +491,14 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
         false,
       ),
     },
+    getGrants: {
+      call: ({ access }, { user, tenantId }, m) => access.getGrants(user.id, tenantId, m),
+      foreign: answers(({ access }, { user, unusedTenantId }, m) => access.getGrants(user.id, unusedTenantId, m), null),
+    },
+    getPlatformGrants: {
+      call: ({ access }, { platformUser }, m) => access.getPlatformGrants(platformUser.id, m),
+      foreign: answers(({ access }, { user }, m) => access.getPlatformGrants(user.id, m), null),
+    },
     getPermissions: {
       call: ({ access }, { user, tenantId }, m) => access.getPermissions(user.id, tenantId, m),
       foreign: answers(
@@ -737,6 +745,11 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
       call: async (app, stage, m) =>
         auth(app).verifyAccessToken((await signIn(app, stage, m)).accessToken, { fresh: true }, m),
       foreign: missing((app, _, m) => auth(app).verifyAccessToken('nothing', {}, m), 'ACCESS_TOKEN_INVALID'),
+    },
+    authenticate: {
+      ...IN_SESSION,
+      call: async (app, stage, m) => auth(app).authenticate((await signIn(app, stage, m)).accessToken, m),
+      foreign: missing((app, _, m) => auth(app).authenticate('nothing', m), 'ACCESS_TOKEN_INVALID'),
     },
     me: {
       ...IN_SESSION,
