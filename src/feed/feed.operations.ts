@@ -92,8 +92,6 @@ export class FeedOperations {
   async replay(manager: EntityManager, subscriber: string, start: ReplayStart): Promise<void> {
     checkName(subscriber);
     const position = await startOf(manager, start);
-    // Nothing has happened since: it may stay where it is.
-    if (position === null) return assertKnown(manager, subscriber);
     if (!(await rewind(manager, subscriber, position))) throw unknownSubscription(subscriber);
   }
 
@@ -191,13 +189,7 @@ const REMOVE: Statement<{ name: string }> = {
   changes: returnsRows,
 };
 
-const KNOWN: Statement<{ name: string }> = { text: 'select name from nest_auth_subscriptions where name = $1' };
-
-async function assertKnown(manager: EntityManager, subscriber: string): Promise<void> {
-  if ((await execute(manager, KNOWN, [subscriber])).length === 0) throw unknownSubscription(subscriber);
-}
-
-async function startOf(manager: EntityManager, start: ReplayStart): Promise<FeedPosition | null> {
+async function startOf(manager: EntityManager, start: ReplayStart): Promise<FeedPosition> {
   if (start === 'beginning') return FIRST_POSITION;
   if (start instanceof Date && !Number.isNaN(start.getTime())) return positionBefore(manager, start);
   if (typeof start === 'object' && 'after' in start && typeof start.after === 'string')

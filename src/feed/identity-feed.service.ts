@@ -28,7 +28,8 @@ export class IdentityFeedService {
    * that retention has left. The same cursor gives the same events again, and none is ever skipped: those of a
    * transaction that is still running, and all behind them, wait.
    *
-   * Transaction: one statement, which does not see events of the transaction it runs in. Errors: `VALIDATION_FAILED`.
+   * Transaction: one statement, which does not see events of the transaction it runs in. Errors: `VALIDATION_FAILED`,
+   * `ACTIVITY_LOG_RESTORED` for a cursor that this server cannot have given.
    *
    * @param options.limit - 1 to 1000. @default 100
    */

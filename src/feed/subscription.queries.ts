@@ -231,12 +231,13 @@ export async function lagsOf(manager: EntityManager, names: readonly string[]): 
   );
 }
 
-const BEFORE_TIME: Statement<{ xid: string | null }> = {
-  text: `select (min(xid) - 1)::text as xid from nest_auth_activities where occurred_at >= $1`,
+/** Not beyond the oldest running transaction: what it has written since is not to be seen yet. */
+const BEFORE_TIME: Statement<{ xid: string }> = {
+  text: `select (least(min(a.xid), (${HORIZON})) - 1)::text as xid from nest_auth_activities a where a.occurred_at >= $1`,
 };
 
-/** The last position before everything that has happened since; null when nothing has. */
-export async function positionBefore(manager: EntityManager, since: Date): Promise<FeedPosition | null> {
+/** The last position before everything that has happened since. */
+export async function positionBefore(manager: EntityManager, since: Date): Promise<FeedPosition> {
   const { xid } = await executeOne(manager, BEFORE_TIME, [since]);
-  return xid === null ? null : { xid, id: LAST_ID };
+  return { xid, id: LAST_ID };
 }

@@ -19,6 +19,9 @@ import {
 } from './subscription.queries.js';
 import type { WakeUp } from './wake-up.js';
 
+/** Milliseconds until a worker that was rung for looks again; doubled until it is its usual pause. */
+const EAGER_MS = 50;
+
 /** What a worker stands on. */
 export interface WorkerGround {
   /** Runs one of our statements for the whole platform, outside of any transaction. */
@@ -66,6 +69,7 @@ export class SubscriptionWorker {
 
   async #run(): Promise<void> {
     const { name } = this.subscriber;
+    let eagerMs = Number.POSITIVE_INFINITY;
     while (!this.#isStopping) {
       // Before the look at the log: what happens from here on is not slept through.
       const call = this.wakeUp.listen();
@@ -75,7 +79,11 @@ export class SubscriptionWorker {
       } catch (error) {
         this.ground.report(`The subscriber ${name} could not read its events; it tries again`, error);
       }
-      if (pauseMs > 0) await call.orAfter(pauseMs, this.#stopping.signal);
+      if (pauseMs > 0) {
+        const hasRung = await call.orAfter(Math.min(pauseMs, eagerMs), this.#stopping.signal);
+        // What was rung for may not be readable yet, while an older transaction runs: it is looked for again soon.
+        eagerMs = hasRung ? EAGER_MS : eagerMs * 2;
+      }
       call.forget();
     }
     await this.ground.query((manager) => release(manager, name, this.#owner)).catch(() => undefined);

@@ -1,7 +1,7 @@
 /** One sleeper. */
 export interface Call {
-  /** Resolves when somebody rings, after `ms`, or when `signal` is aborted. */
-  orAfter(ms: number, signal: AbortSignal): Promise<void>;
+  /** Resolves when somebody rings, after `ms`, or when `signal` is aborted; true when somebody has rung. */
+  orAfter(ms: number, signal: AbortSignal): Promise<boolean>;
   /** To be called at the end, or the bell would keep the sleeper for ever. */
   forget(): void;
 }
@@ -16,20 +16,26 @@ export class WakeUp {
 
   /** What rings from now on is heard, also before `orAfter` is called. */
   listen(): Call {
+    let hasRung = false;
     let wake: () => void = () => undefined;
-    const rung = new Promise<void>((resolve) => (wake = resolve));
-    this.#sleepers.add(wake);
+    const woken = new Promise<void>((resolve) => (wake = resolve));
+    const ring = (): void => {
+      hasRung = true;
+      wake();
+    };
+    this.#sleepers.add(ring);
     return {
-      forget: () => this.#sleepers.delete(wake),
+      forget: () => this.#sleepers.delete(ring),
       orAfter: async (ms, signal) => {
         let timer: NodeJS.Timeout | undefined;
         const timedOut = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
         const stop = (): void => wake();
         if (signal.aborted) stop();
         signal.addEventListener('abort', stop);
-        await Promise.race([rung, timedOut]);
+        await Promise.race([woken, timedOut]);
         signal.removeEventListener('abort', stop);
         clearTimeout(timer);
+        return hasRung;
       },
     };
   }

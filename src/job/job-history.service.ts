@@ -29,9 +29,9 @@ export class JobHistoryService {
    * Transaction: one statement; with row-level security it needs `withoutTenant`. Errors: `VALIDATION_FAILED`.
    */
   async getRuns(options: JobRunsOptions = {}, manager?: EntityManager): Promise<JobRunRecord[]> {
-    const { job, status, before, limit = 100 } = options;
     const issues = new InputIssues();
     issues.fields(options, ['job', 'status', 'before', 'limit']);
+    const { job, status, before, limit = 100 } = options;
     if (job !== undefined) issues.text('job', job, { max: 100 });
     if (status !== undefined && !STATUSES.includes(status))
       issues.add('status', `must be one of ${STATUSES.join(', ')}`);

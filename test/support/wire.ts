@@ -1,5 +1,7 @@
 import pg from 'pg';
 
+import { until } from './until.js';
+
 interface Watcher {
   /** What is sent instead of the text, or nothing for the text itself. */
   (text: string, client: pg.Client, values: readonly unknown[]): void;
@@ -25,6 +27,23 @@ export interface Recording<T> {
   readonly values: readonly (readonly unknown[])[];
   /** How many connections they were sent on. */
   readonly connections: number;
+}
+
+/**
+ * Waits until a statement of this text was sent so many times from now on. Whoever sends them one after another has done
+ * with all but the last one: to see that something does not happen, wait for as many looks as it would need.
+ */
+export async function untilSent(text: RegExp, times: number): Promise<void> {
+  let sent = 0;
+  const watcher: Watcher = (one) => {
+    if (one.search(text) >= 0) sent += 1;
+  };
+  watchers.add(watcher);
+  try {
+    await until(`${times} statements like ${text.source}`, () => sent >= times);
+  } finally {
+    watchers.delete(watcher);
+  }
 }
 
 /** Records what `fn` sends to PostgreSQL, on whatever connection. */

@@ -217,6 +217,7 @@ describe('a role', () => {
           name,
           guard: 'portal',
           isActive: true,
+          isOwner: false,
           permissions: [a, b],
           metadata: { colour: 'red', apiKey: '[redacted]' },
         },

@@ -244,7 +244,7 @@ describe('the chain', () => {
       await expect(activities.sealActivities()).rejects.toMatchObject({ code: 'ACTIVITY_LOG_RESTORED' });
     }));
 
-  it('cannot be changed, deleted or emptied', () =>
+  it('cannot be changed, deleted or emptied (SEC-90)', () =>
     withChain(async ({ url, activities }) => {
       await sealAll(activities, url);
       for (const sql of [

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
-import { ActivityService } from '../../../src/index.js';
-import { startNestApp } from '../../support/nest-app.js';
+import { ActivityService, IdentityContext, NestAuthEvents } from '../../../src/index.js';
+import { freshEmail, startNestApp } from '../../support/nest-app.js';
 import { connectAs } from '../../support/rls-database.js';
 import { useRlsApp } from '../../support/rls-app.js';
 import { withClient } from '../../support/database.js';
@@ -26,6 +26,27 @@ describe('the activity log under row-level security', () => {
     const lines = (await stream.toArray()).join('').trimEnd().split('\n');
     expect(lines).toHaveLength(seen.length);
     await expect(service().findActivities()).rejects.toMatchObject({ code: 'TENANT_REQUIRED' });
+  });
+
+  it('is added to for the tenant of the wall, also where the facts of the caller name another', async () => {
+    const userId = await app.tenant.run(app.a.id, () =>
+      IdentityContext.run({ tenantId: app.b.id }, async () => {
+        const { id } = await app.users.createUser({ email: freshEmail() }, app.a.id);
+        const logged = await service().logActivity({ type: 'crm.crossed', userId: id });
+        expect(logged.tenantId).toBe(app.a.id);
+        return id;
+      }),
+    );
+    const crossed = async (tenant: string): Promise<unknown[]> => {
+      const { items } = await app.tenant.run(tenant, () => service().findActivities({ userId }));
+      return items.map(({ type, tenantId }) => [type, tenantId]);
+    };
+    // The same one as what was written with the change itself.
+    expect(await crossed(app.a.id)).toEqual([
+      ['crm.crossed', app.a.id],
+      [NestAuthEvents.USER_CREATED, app.a.id],
+    ]);
+    expect(await crossed(app.b.id)).toEqual([]);
   });
 
   it('is sealed and verified for the whole platform, never for the part that one tenant sees', async () => {

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 
 import { createTestDatabase, withClient } from '../../support/database.js';
@@ -45,6 +44,18 @@ function got(url: string): Promise<Got[]> {
   return withClient(url, async (client) => (await client.query<Got>('select event, pid from got')).rows);
 }
 
+interface Subscription {
+  readonly lease_until: Date | null;
+  readonly delivered_at: Date | null;
+}
+
+function subscription(url: string): Promise<Subscription> {
+  return withClient(url, async (client) => {
+    const { rows } = await client.query<Subscription>('select lease_until, delivered_at from nest_auth_subscriptions');
+    return rows[0] as Subscription;
+  });
+}
+
 describe('a process that is killed', () => {
   it('between COMMIT and delivery loses no event: another process delivers it (F16)', async () => {
     const url = await database();
@@ -63,8 +74,13 @@ describe('a process that is killed', () => {
     expect(await got(url)).toHaveLength(1);
     const second = startProcess(url, 'never');
     await until('the event again', async () => (await got(url)).length > 1);
-    // Once moved on, it stays so.
-    await sleep(300);
+    // Once moved on, it stays so: it has the lease twice more, and looks at the log meanwhile.
+    await until('the move', async () => (await subscription(url)).delivered_at !== null);
+    const leases = new Set<number>();
+    await until('two more leases', async () => {
+      leases.add((await subscription(url)).lease_until?.getTime() ?? 0);
+      return leases.size > 2;
+    });
     const both = await got(url);
     expect(both.map(({ pid }) => pid)).toEqual([first.pid, second.pid]);
     expect(new Set(both.map(({ event }) => event)).size).toBe(1);

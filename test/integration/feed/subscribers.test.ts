@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { v4 as uuidv4 } from 'uuid';
@@ -11,11 +10,13 @@ import {
   NestAuthEvents,
   OnIdentityEvent,
 } from '../../../src/index.js';
+import { LAST_ID, readFeed } from '../../../src/feed/feed.queries.js';
 import { claim, register } from '../../../src/feed/subscription.queries.js';
 import { TransactionHost } from '../../../src/transaction/transaction-host.js';
 import { createTestDatabase, withClient } from '../../support/database.js';
 import { freshEmail, type NestApp, startNestApp } from '../../support/nest-app.js';
 import { until } from '../../support/until.js';
+import { untilSent } from '../../support/wire.js';
 
 jest.setTimeout(120_000);
 
@@ -34,6 +35,9 @@ function subscriberClass(types: string | string[], options: DurableOptions, hand
 }
 
 const FAST = { pollMs: 20, leaseMs: 600 };
+/** In what a worker sends: when it asks for the lease, and when it has it and reads. */
+const ASKS_FOR_LEASE = /as held,\s.*as foreign\s/;
+const READS_LOG = /as horizon left join lateral/;
 const CRM = { subscriber: 'crm', backoffMs: 10 };
 const open: (() => Promise<void>)[] = [];
 
@@ -145,7 +149,7 @@ describe('a durable subscriber', () => {
     await app.users.createUser({ email: slow }, null, undefined, runner.manager);
     await app.users.createUser({ email: fast });
     // Enough looks at the log for a reader that goes by the last id to have passed it.
-    await sleep(10 * FAST.pollMs);
+    await untilSent(READS_LOG, 4);
     expect(got).toEqual([]);
     await runner.commitTransaction();
     await runner.release();
@@ -236,6 +240,28 @@ describe('a durable subscriber', () => {
     expect(await seen()).toEqual(emails);
   });
 
+  it.each<[string, (delivery: DeliveryContext) => Promise<unknown>]>([
+    ['never settles', () => new Promise(() => undefined)],
+    ['waits for the server', ({ manager }) => manager?.query('select pg_sleep(600)') ?? Promise.resolve()],
+  ])('with transactional: true, gives the only connection back when its handler %s', async (_how, hang) => {
+    const url = await database();
+    const got: string[] = [];
+    const [stuck, next] = [freshEmail(), freshEmail()];
+    const handle: Handle = async (event, delivery) => {
+      got.push(`${String(emailOf(event))} ${delivery.attempt}`);
+      if (emailOf(event) === stuck) await hang(delivery);
+    };
+    const options = { ...CRM, transactional: true, timeoutMs: 100, maxAttempts: 2 };
+    const app = await start(url, [subscriberClass(NestAuthEvents.USER_CREATED, options, handle)], FAST, 1);
+    await app.users.createUser({ email: stuck });
+    await until('the first attempt', () => got.length === 1);
+    // Waits for the connection, and gets it.
+    await app.users.createUser({ email: next });
+    await until('the next one', () => got.includes(`${next} 1`));
+    expect(got).toEqual([`${stuck} 1`, `${stuck} 2`, `${next} 1`]);
+    expect(await app.feed.getDeadLetters('crm')).toMatchObject([{ attempts: 2 }]);
+  });
+
   it('works with a pool of one connection', async () => {
     const url = await database();
     const got: unknown[] = [];
@@ -243,6 +269,24 @@ describe('a durable subscriber', () => {
     const app = await start(url, [subscriberClass('*', { ...CRM, transactional: true }, handle)], FAST, 1);
     const email = freshEmail();
     await app.users.createUser({ email });
+    await until('the event', () => got.length === 1);
+    expect(got).toEqual([email]);
+  });
+
+  it('finds what it was woken for although an older transaction was running then', async () => {
+    const url = await database();
+    const got: unknown[] = [];
+    const hour = { pollMs: 3_600_000, leaseMs: 600 };
+    const app = await start(url, [subscriberClass('*', CRM, async (event) => void got.push(emailOf(event)))], hour);
+    const email = freshEmail();
+    await withClient(url, async (older) => {
+      await older.query('begin; select pg_current_xact_id()');
+      const looked = untilSent(READS_LOG, 2);
+      await app.users.createUser({ email });
+      await looked;
+      expect(got).toEqual([]);
+      await older.query('commit');
+    });
     await until('the event', () => got.length === 1);
     expect(got).toEqual([email]);
   });
@@ -291,6 +335,101 @@ describe('the health check', () => {
   });
 });
 
+describe('a position that lies beyond the transactions of the server', () => {
+  /** A subscriber whose position comes from a server that had seen more. */
+  async function startBeyond(url: string, got: unknown[]): ReturnType<typeof start> {
+    const before = await start(url, []);
+    await register(before.manager, 'crm', false);
+    await before.close();
+    await withClient(url, (client) =>
+      client.query('update nest_auth_subscriptions set position_xid = position_xid + 1000000000000'),
+    );
+    return start(url, [
+      subscriberClass(NestAuthEvents.USER_CREATED, CRM, async (event) => void got.push(emailOf(event))),
+    ]);
+  }
+
+  it('is one that is not behind the oldest running transaction', async () => {
+    const app = await start(await database(), []);
+    const everything = { types: null, tenantId: null };
+    // One snapshot for all: the horizon moves with whatever else happens on the server.
+    await app.dataSource.transaction('REPEATABLE READ', async (manager) => {
+      const [row] = await manager.query<{ xid: string }[]>(
+        'select pg_snapshot_xmin(pg_current_snapshot())::text as xid',
+      );
+      const horizon = BigInt(row?.xid ?? 0);
+      const readFrom = (xid: bigint): Promise<unknown> =>
+        readFeed(manager, { xid: String(xid), id: LAST_ID }, everything, 10);
+      expect(await readFrom(horizon - 1n)).toEqual({ events: [], next: { xid: String(horizon - 1n), id: LAST_ID } });
+      await expect(readFrom(horizon)).rejects.toMatchObject({ code: 'ACTIVITY_LOG_RESTORED' });
+    });
+  });
+
+  it('is refused and unhealthy, instead of passing events by, until the subscriber is replayed', async () => {
+    const url = await database();
+    const got: unknown[] = [];
+    const app = await startBeyond(url, got);
+    const read = async (): Promise<unknown> =>
+      app.context
+        .get(TransactionHost)
+        .health.all()
+        .find(({ name }) => name === 'subscribers')
+        ?.read();
+    expect(await read()).toEqual({ healthy: false, lagMs: { crm: Number.POSITIVE_INFINITY } });
+    const before = new Date(Date.now() - 60_000);
+    const email = freshEmail();
+    await app.users.createUser({ email });
+    await untilSent(READS_LOG, 4);
+    expect(got).toEqual([]);
+    const [state] = await app.feed.getSubscriptions();
+    await expect(app.feed.readEvents({ after: state?.cursor ?? '' })).rejects.toMatchObject({
+      code: 'ACTIVITY_LOG_RESTORED',
+    });
+    await app.feed.replay('crm', before);
+    await until('the event', () => got.length === 1);
+    expect(got).toEqual([email]);
+    await until('its health', async () => ((await read()) as { healthy: boolean }).healthy);
+  });
+
+  it('is left by a replay also when nothing has happened since', async () => {
+    const url = await database();
+    const got: unknown[] = [];
+    const app = await startBeyond(url, got);
+    await app.feed.replay('crm', new Date());
+    const email = freshEmail();
+    await app.users.createUser({ email });
+    await until('the event', () => got.length === 1);
+    expect(got).toEqual([email]);
+  });
+});
+
+describe('a replay from a time', () => {
+  it('does not skip the row of a transaction that still runs, and began before those that are there', async () => {
+    const url = await database();
+    const app = await start(url, []);
+    await register(app.manager, 'crm', false);
+    const [slow, fast] = [freshEmail(), freshEmail()];
+    const since = new Date(Date.now() - 60_000);
+    const runner = app.dataSource.createQueryRunner();
+    await runner.startTransaction();
+    await app.users.createUser({ email: slow }, null, undefined, runner.manager);
+    await app.users.createUser({ email: fast });
+    await app.feed.replay('crm', since);
+    await runner.commitTransaction();
+    await runner.release();
+    const [state] = await app.feed.getSubscriptions();
+    const read = async (): Promise<unknown[]> => {
+      const { events } = await app.feed.readEvents({
+        after: state?.cursor ?? '',
+        types: [NestAuthEvents.USER_CREATED],
+      });
+      return events.map(emailOf);
+    };
+    await until('both', async () => (await read()).includes(fast));
+    expect(await read()).toEqual([slow, fast]);
+  });
+});
+
 describe('two processes of one subscriber', () => {
   it('deliver each event once, and one takes over when the other stops', async () => {
     const url = await database();
@@ -331,7 +470,8 @@ describe('two processes of one subscriber', () => {
     );
     release();
     await first.users.createUser({ email: b });
-    await sleep(10 * FAST.pollMs);
+    // It tries to move on, and then asks for the lease in vain.
+    await untilSent(ASKS_FOR_LEASE, 4);
     expect(got).toEqual([`first ${a} 1`]);
     const [state] = await first.feed.getSubscriptions();
     expect(await first.feed.readEvents({ after: state?.cursor ?? '' })).toMatchObject({
@@ -395,9 +535,9 @@ describe('the feed', () => {
     await app.users.createUser({ email: late });
     await until('the late one', async () => (await count()) === 4);
     expect((await app.feed.readEvents({ types, after: third.cursor })).events.map(emailOf)).toEqual([late]);
-    expect(
-      (await app.feed.readEvents({ tenantId: tenant.id })).events.every(({ tenantId }) => tenantId === tenant.id),
-    ).toBe(true);
+    const ofTenant = (await app.feed.readEvents({ tenantId: tenant.id })).events;
+    // The tenant itself, and the three.
+    expect(ofTenant.map(({ tenantId }) => tenantId)).toEqual(Array.from({ length: 4 }, () => tenant.id));
   });
 
   it('refuses what cannot be a page', async () => {

@@ -148,7 +148,7 @@ describe('the log of failed transactions', () => {
     expect(lines.map(({ line }) => [line.method, line.opener])).toEqual([['UserService.deleteUser', 'operation']]);
   });
 
-  it('holds no value, whatever failed', async () => {
+  it('holds no value, whatever failed (SEC-92)', async () => {
     const secrets = { email: freshEmail(), phone: freshPhone(), password: 'correct horse battery staple' };
     await withApp({}, async ({ users }) => {
       const { id } = await users.createUser(secrets);
