@@ -3,10 +3,10 @@ import { NestAuthError, type NestAuthErrorCode } from '../errors/nest-auth.error
 import { NIL_UUID } from '../tenant/tenant.types.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import { BatchTally } from './batch-tally.js';
+import { scanDue } from './due-users.queries.js';
 import { hasPeriod, type LifecycleOperations, type Order, type Outcome } from './lifecycle.operations.js';
 import type { LifecycleBatchOptions, LifecycleBatchResult } from './lifecycle.types.js';
-import { anyTenantHasPeriods } from './tenant-periods.queries.js';
-import { judge, scanDue } from './transition.queries.js';
+import { readBatchGround } from './tenant-periods.queries.js';
 import type { LifecycleCommand } from './transitions.policy.js';
 
 /** One sweep of a batch: a command for everybody with a status whom it concerns. */
@@ -53,13 +53,15 @@ export class BatchOperations {
     manager: EntityManager | undefined,
   ): Promise<LifecycleBatchResult> {
     const pinned = this.transactions.pin(manager);
-    const tenants = await this.transactions.operate(pinned, anyTenantHasPeriods);
+    const { tenants, spread } = await this.transactions.operate(pinned, readBatchGround);
+    // On a cluster one user a statement, which is for one node: it refuses to lock rows of several.
+    const chunkSize = spread ? 1 : options.chunkSize;
     const tally = new BatchTally(options);
     const [from, after] = readCursor(options.after);
     for (const [index, sweep] of sweeps.entries()) {
       if (index < from) continue;
       const isDone = await this.#sweep(
-        { sweep, index, tenants, options, tally },
+        { sweep, index, tenants, options: { ...options, chunkSize }, tally },
         index === from ? after : NIL_UUID,
         pinned,
       );
@@ -95,7 +97,9 @@ export class BatchOperations {
     const { tally, options, sweep, tenants } = run;
     if (options.dryRun === true) {
       const mode = { tenants, skipLocked: false };
-      const rows = await this.transactions.operate(manager, (m) => judge(m, sweep.command, ids, mode, sweep.period));
+      const rows = await this.transactions.operate(manager, (m) =>
+        this.lifecycle.foresee(m, { command: sweep.command, ...mode, value: sweep.period }, ids),
+      );
       for (const { id, reason } of rows) {
         if (reason === null) tally.processed(id);
         else tally.skipped({ id, reason });

@@ -7,10 +7,13 @@ import type { NestAuthUser } from '../account/user.entity.js';
 import { toUser, type UserRow } from '../account/user.queries.js';
 import { isNestAuthError, NestAuthError, type NestAuthErrorCode } from '../errors/nest-auth.error.js';
 import type { EventPublisher } from '../events/event-publisher.js';
-import { shielded } from '../transaction/optimistic.js';
+import type { Ownership } from '../tenant/ownership.operations.js';
+import { lastOwner } from '../tenant/ownership.policy.js';
+import type { OwnerRow } from '../tenant/ownership.queries.js';
+import { shielded, untilDecided } from '../transaction/optimistic.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import { eventOf } from './lifecycle-events.policy.js';
-import { holdUsers, sendTransition, type TransitionMode, type TransitionRow } from './transition.queries.js';
+import { holdUsers, judge, sendTransition, type TransitionMode, type TransitionRow } from './transition.queries.js';
 import { type LifecycleCommand, leavesActive, TRANSITIONS } from './transitions.policy.js';
 
 /** A command, and the parameter that it has besides the users. */
@@ -38,6 +41,7 @@ export class LifecycleOperations {
     private readonly events: EventPublisher,
     private readonly hooks: HookRunner,
     private readonly dependents: LifecycleDependents,
+    private readonly ownership: Ownership,
   ) {}
 
   /** Whether the command is more than one statement. */
@@ -62,7 +66,7 @@ export class LifecycleOperations {
   async move(manager: EntityManager, order: Order, ids: readonly string[]): Promise<Outcome> {
     const { command, skipLocked } = order;
     const held = await this.#hold(manager, order, ids);
-    const rows = await this.#send(manager, order, held?.map(({ id }) => id) ?? ids);
+    const rows = await this.#sendUnlessLast(manager, order, held?.map(({ id }) => id) ?? ids);
     const changed = rows.filter((row): row is TransitionRow & UserRow => row.changed);
     const users = changed.map((row) => toUser(row, manager));
     if (leavesActive(command)) {
@@ -81,6 +85,18 @@ export class LifecycleOperations {
         ...missing.map((id) => ({ id, error: skipLocked ? busy(id) : userNotFound(id) })),
       ],
     };
+  }
+
+  /** What {@link move} would do, without holding or changing anybody. */
+  async foresee(
+    manager: EntityManager,
+    order: Order & { readonly value?: number | undefined },
+    ids: readonly string[],
+  ): Promise<{ id: string; reason: NestAuthErrorCode | null }[]> {
+    const rows = await judge(manager, order.command, ids, order, order.value);
+    const owners = rows.filter(({ owns, reason }) => owns && reason === null).map(({ id }) => id);
+    const last = await this.ownership.lastAmong(manager, owners);
+    return rows.map(({ id, reason }) => ({ id, reason: last.has(id) ? 'LAST_OWNER' : reason }));
   }
 
   /** Holds users for the hooks; and for a soft deletion, so that its statement sees every identity. */
@@ -110,10 +126,46 @@ export class LifecycleOperations {
     }
   }
 
-  async #send(manager: EntityManager, order: Order, ids: readonly string[]): Promise<TransitionRow[]> {
+  /** Owners come after the others, once the tenants are held; of the last ones of a tenant one stays. */
+  async #sendUnlessLast(manager: EntityManager, order: Order, ids: readonly string[]): Promise<TransitionRow[]> {
+    const rows = await this.#send(manager, order, ids, []);
+    const owners = rows.filter(({ owned }) => owned !== null);
+    if (owners.length === 0) return rows;
+    const others = rows.filter(({ owned }) => owned === null);
+    return [...others, ...(await this.ownership.within(manager, (m) => this.#sendOwners(m, order, owners)))];
+  }
+
+  async #sendOwners(
+    manager: EntityManager,
+    order: Order,
+    owners: readonly TransitionRow[],
+  ): Promise<readonly TransitionRow[]> {
+    const done: TransitionRow[] = [];
+    const held = new Set<string>();
+    let open = owners;
+    return untilDecided(async () => {
+      for (const id of open.flatMap(({ owned }) => owned ?? [])) held.add(id);
+      const last = await this.ownership.release(manager, { userIds: open.map(askedId) }, [...held]);
+      if (last === undefined) return undefined;
+      const stays = new Set(last.map(({ user_id }) => user_id));
+      done.push(...open.filter((row) => stays.has(askedId(row))).map((row) => keptFor(row, last)));
+      const going = open.map(askedId).filter((id) => !stays.has(id));
+      const sent = await this.#send(manager, order, going, [...held]);
+      done.push(...sent.filter(({ owned }) => owned === null));
+      open = sent.filter(({ owned }) => owned !== null);
+      return open.length === 0 ? done : undefined;
+    });
+  }
+
+  async #send(
+    manager: EntityManager,
+    order: Order,
+    ids: readonly string[],
+    owned: readonly string[],
+  ): Promise<TransitionRow[]> {
     const { command, value } = order;
     if (ids.length === 0) return [];
-    const send = (m: EntityManager): Promise<TransitionRow[]> => sendTransition(m, command, ids, order, value);
+    const send = (m: EntityManager): Promise<TransitionRow[]> => sendTransition(m, command, ids, order, value, owned);
     if (command === 'restore') return untilFreeOrTaken(() => shielded(manager, send));
     if (command !== 'delete') return send(manager);
     // PostgreSQL checks a foreign key of the host by failing the statement, which must not take the caller down.
@@ -142,8 +194,17 @@ async function untilFreeOrTaken(send: () => Promise<TransitionRow[]>): Promise<T
   throw lostEveryRace();
 }
 
+const askedId = (row: TransitionRow): string => row.asked_id;
+
+/** Left as the last owner of tenants. */
+function keptFor(row: TransitionRow, last: readonly OwnerRow[]): TransitionRow {
+  const tenants = last.filter(({ user_id }) => user_id === row.asked_id).map(({ tenant_id }) => tenant_id);
+  return { ...row, reason: 'LAST_OWNER', owned: tenants };
+}
+
 function refusalOf(row: TransitionRow, skipLocked: boolean): NestAuthError {
   const { asked_id: id, reason, taken } = row;
+  if (reason === 'LAST_OWNER') return lastOwner(row.owned ?? [], id);
   if (reason !== null) {
     const message = `The user is left as it is: ${reason}`;
     return new NestAuthError(reason, message, { details: { ids: [id] } });

@@ -6,13 +6,17 @@ import { NestAuthTenant } from '../tenant/tenant.entity.js';
 import { execute, executeOne, type Statement } from '../transaction/statement.js';
 import type { LifecycleGracePeriods } from './lifecycle.types.js';
 
-const ANY: Statement<{ any: boolean }> = {
-  text: 'select exists (select 1 from nest_auth_tenants where lifecycle is not null) as any',
+const GROUND: Statement<{ tenants: boolean; spread: boolean }> = {
+  text: `select exists (select 1 from nest_auth_tenants where lifecycle is not null) as tenants,
+    to_regprocedure('citus_version()') is not null as spread`,
 };
 
-/** Whether periods have to be looked up by user at all. */
-export async function anyTenantHasPeriods(manager: EntityManager): Promise<boolean> {
-  return (await executeOne(manager, ANY)).any;
+/**
+ * What a batch has to know before it begins: whether periods have to be looked up by user at all, and whether users may
+ * be on several nodes, whose rows no statement can lock.
+ */
+export function readBatchGround(manager: EntityManager): Promise<{ tenants: boolean; spread: boolean }> {
+  return executeOne(manager, GROUND);
 }
 
 const READ: Statement<{ lifecycle: LifecycleGracePeriods | null }> = {

@@ -14,6 +14,9 @@ export const CITUS_STAND_IN = `
   );
   CREATE SEQUENCE citus_stand_in_colocation;
 
+  -- By which the package knows that it is on a cluster.
+  CREATE FUNCTION citus_version() RETURNS text LANGUAGE sql AS $$ SELECT 'none' $$;
+
   CREATE TABLE citus_stand_in_nodes (host text, port integer, kind text);
   CREATE FUNCTION citus_add_node(host text, port integer) RETURNS integer LANGUAGE sql AS $$
     INSERT INTO citus_stand_in_nodes VALUES (host, port, 'worker') RETURNING 1 $$;

@@ -45,7 +45,9 @@ export async function inspectCluster(url: string, addresses = process.env['TEST_
       code === '42P01'
         ? 'its database has no extension citus: CREATE EXTENSION citus there, and citus_add_node() for each worker'
         : `${code ?? 'no code'}: ${message}`;
-    throw new Error(`TEST_ENGINE=citus: cannot use the server of DATABASE_URL (${new URL(url).host}); ${reason}`);
+    throw new Error(`TEST_ENGINE=citus: cannot use the server of DATABASE_URL (${new URL(url).host}); ${reason}`, {
+      cause: error,
+    });
   });
   const nodes = found.filter((node) => node.is_worker);
   const reached = addresses === undefined || addresses === '' ? undefined : addresses.split(',');
@@ -84,6 +86,7 @@ export async function createCitusDatabase(
   }
   const own = inDatabase(url, name);
   await retried(() => ask(own, `ALTER DATABASE "${name}" SET citus.shard_count = ${SHARDS}`));
+  await retried(() => ask(own, `ALTER DATABASE "${name}" SET citus.multi_shard_modify_mode = 'sequential'`));
   if (workers.length > 0 && coordinator !== undefined) {
     await retried(() => ask(own, 'select citus_set_coordinator_host($1, $2)', [coordinator.host, coordinator.port]));
   }

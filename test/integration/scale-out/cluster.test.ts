@@ -37,7 +37,7 @@ describe('the databases of tests on a cluster', () => {
   it('are made on every node, told of each other, and distributed', async () => {
     const url = await createCitusDatabase(await cluster(), NAME, CITUS_STAND_IN);
     await withClient(url, async (client) => {
-      expect(await placementsOf(client)).toHaveLength(12);
+      expect(await placementsOf(client)).toHaveLength(19);
       const { rows } = await client.query('select host, port, kind from citus_stand_in_nodes order by kind');
       expect(rows).toEqual([
         { host: 'coordinator.internal', port: 5432, kind: 'coordinator' },
@@ -60,32 +60,36 @@ describe('the databases of tests on a cluster', () => {
   });
 
   it('need as many addresses as there are workers', async () => {
-    await expect(inspectCluster(coordinator.url, 'a:1,b:2')).rejects.toThrow('names 2 workers, the coordinator has 1');
+    await expect(inspectCluster(coordinator.url, 'a:1,b:2')).rejects.toThrow('TEST_CITUS_WORKERS');
   });
 });
 
 describe('a cluster that cannot be used', () => {
   it('is named when nobody answers there', async () => {
-    await expect(inspectCluster('postgres://postgres@127.0.0.1:1/postgres')).rejects.toThrow(
-      /^TEST_ENGINE=citus: cannot use the server of DATABASE_URL \(127\.0\.0\.1:1\); ECONNREFUSED/,
-    );
+    await expect(inspectCluster('postgres://postgres@127.0.0.1:1/postgres')).rejects.toMatchObject({
+      message: expect.stringContaining('127.0.0.1:1'),
+      cause: { code: 'ECONNREFUSED' },
+    });
   });
 
   it('is named when it has no extension', async () => {
     const database = await createTestDatabase({ empty: true });
-    await expect(inspectCluster(database.url)).rejects.toThrow(/its database has no extension citus: CREATE EXTENSION/);
+    await expect(inspectCluster(database.url)).rejects.toMatchObject({
+      message: expect.stringContaining('CREATE EXTENSION citus'),
+      cause: { code: '42P01' },
+    });
     await database.drop();
   });
 
-  it.each<[string, NodeJS.ProcessEnv, RegExp]>([
-    ['without an address', { TEST_ENGINE: 'citus', DATABASE_URL: '' }, /^TEST_ENGINE=citus: it needs DATABASE_URL/],
-    ['by an unknown name', { TEST_ENGINE: 'oracle' }, /^TEST_ENGINE=oracle is unknown; it can be postgres, citus/],
-  ])('ends npm test at once %s, as a failure', (_, env, message) => {
+  it.each<[string, NodeJS.ProcessEnv, string[]]>([
+    ['without an address', { TEST_ENGINE: 'citus', DATABASE_URL: '' }, ['TEST_ENGINE=citus', 'DATABASE_URL']],
+    ['by an unknown name', { TEST_ENGINE: 'oracle' }, ['TEST_ENGINE=oracle', 'postgres', 'citus']],
+  ])('ends npm test at once %s, as a failure', (_, env, names) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, ['test/support/run-tests.mjs'], {
       env: { ...process.env, ...env },
       encoding: 'utf8',
     });
-    expect(stderr).toMatch(message);
+    for (const name of names) expect(stderr).toContain(name);
     expect(stdout.trim().split('\n').at(-1)).toBe('0 passed, 1 failed');
     expect(status).toBe(1);
   });

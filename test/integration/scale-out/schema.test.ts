@@ -11,7 +11,7 @@ type MigrationClass = new () => MigrationInterface;
 
 const ALL: readonly MigrationClass[] = [...NestAuthMigrations, ...NestAuthCitusMigrations];
 /** Not spread: what belongs to the platform and not to a user stays on the coordinator, the activity log with its partitions. */
-const LOCAL = /^nest_auth_(activities|activity_seals|dead_letters|job_runs|subscriptions)/;
+const LOCAL = /^nest_auth_(activities|activity_seals|dead_letters|external_flows|job_runs|subscriptions)/;
 
 async function withDatabase<T>(fn: (url: string) => Promise<T>): Promise<T> {
   const database = await createTestDatabase({ empty: true });
@@ -66,17 +66,25 @@ describe('the scale-out migration', () => {
     const [users] = placements.filter(({ table }) => table === 'nest_auth_users');
     const beside = users?.colocation ?? null;
     const mine = (table: string) => ({ table, kind: 'distributed', column: 'user_id', colocation: beside });
+    const counted = (table: string) => ({ ...mine(table), column: 'subject' });
     const everywhere = (table: string) => ({ table, kind: 'reference', column: null, colocation: null });
     expect(placements).toEqual([
       { table: 'nest_auth_identities', kind: 'distributed', column: 'provider_id', colocation: expect.any(Number) },
       everywhere('nest_auth_permissions'),
+      mine('nest_auth_platform_access_permissions'),
       mine('nest_auth_platform_access_roles'),
       mine('nest_auth_platform_accesses'),
+      { table: 'nest_auth_rate_limits', kind: 'distributed', column: 'key', colocation: expect.any(Number) },
       mine('nest_auth_refresh_tokens'),
+      everywhere('nest_auth_role_graphs'),
+      everywhere('nest_auth_role_parents'),
       everywhere('nest_auth_role_permissions'),
       everywhere('nest_auth_roles'),
       mine('nest_auth_sessions'),
+      counted('nest_auth_sign_in_failures'),
+      counted('nest_auth_sign_in_totals'),
       everywhere('nest_auth_tenants'),
+      mine('nest_auth_user_access_permissions'),
       mine('nest_auth_user_access_roles'),
       mine('nest_auth_user_accesses'),
       { table: 'nest_auth_users', kind: 'distributed', column: 'id', colocation: expect.any(Number) },
