@@ -5,13 +5,24 @@ import type { NestAuthEvent } from './nest-auth.events.js';
 
 /** Announces events once what they tell is committed; a rolled-back transaction announces nothing. */
 export class EventPublisher {
+  readonly #watchers: ((event: NestAuthEvent) => void)[] = [];
+
   constructor(
     private readonly transactions: TransactionHost,
     private readonly emitter: EventEmitter2,
   ) {}
 
+  /**
+   * Tells `watcher` of every event the moment it is committed, before any listener, and before the call resolves that
+   * made it. It must not throw.
+   */
+  watch(watcher: (event: NestAuthEvent) => void): void {
+    this.#watchers.push(watcher);
+  }
+
   /** Queues the event behind the COMMIT of `manager`'s transaction; outside of any, the write is already durable. */
   publish(manager: EntityManager, event: NestAuthEvent): void {
+    for (const watcher of this.#watchers) this.transactions.onCommit(manager, () => watcher(event));
     const callbacks = (): (() => unknown)[] => this.#deliveries(event);
     this.transactions.afterCommit(manager, () => this.transactions.flush(callbacks()));
   }

@@ -1,6 +1,6 @@
 import type { CreateUserContext, CreateUserInput, UpdateUserInput } from '../account/account.types.js';
 import type { NestAuthUser } from '../account/user.entity.js';
-import type { AccessDelta } from '../access/access.types.js';
+import type { AccessDelta, PermissionEffect } from '../access/access.types.js';
 import type { NestAuthPermission } from '../access/permission.entity.js';
 import type { NestAuthRole } from '../access/role.entity.js';
 import type { SessionEndReason, SignInRefusal } from '../session/session.types.js';
@@ -24,13 +24,16 @@ export const NestAuthEvents = {
   USER_LEGAL_HOLD_RELEASED: 'nest_auth.user.legal_hold_released',
   USER_LOGGED_IN: 'nest_auth.user.logged_in',
   USER_LOGIN_FAILED: 'nest_auth.user.login_failed',
+  USER_UNLOCKED: 'nest_auth.user.unlocked',
   USER_LOGGED_OUT: 'nest_auth.user.logged_out',
   SESSION_TENANT_SWITCHED: 'nest_auth.session.tenant_switched',
   SESSIONS_REVOKED: 'nest_auth.session.revoked',
   REFRESH_TOKEN_REUSED: 'nest_auth.session.refresh_token_reused',
   USER_ACCESS_CHANGED: 'nest_auth.user_access.changed',
   USER_ACCESS_DELETED: 'nest_auth.user_access.deleted',
+  USER_ACCESS_PERMISSION_CHANGED: 'nest_auth.user_access.permission_changed',
   PLATFORM_ACCESS_CHANGED: 'nest_auth.platform_access.changed',
+  PLATFORM_ACCESS_PERMISSION_CHANGED: 'nest_auth.platform_access.permission_changed',
   TENANT_CREATED: 'nest_auth.tenant.created',
   TENANT_UPDATED: 'nest_auth.tenant.updated',
   TENANT_DELETED: 'nest_auth.tenant.deleted',
@@ -39,6 +42,7 @@ export const NestAuthEvents = {
   ROLE_UPDATED: 'nest_auth.role.updated',
   ROLE_DELETED: 'nest_auth.role.deleted',
   ROLE_PERMISSIONS_CHANGED: 'nest_auth.role.permissions_changed',
+  ROLE_PARENTS_CHANGED: 'nest_auth.role.parents_changed',
   PERMISSION_CREATED: 'nest_auth.permission.created',
   PERMISSION_UPDATED: 'nest_auth.permission.updated',
   PERMISSION_DELETED: 'nest_auth.permission.deleted',
@@ -174,6 +178,15 @@ export class UserLoginFailedEvent extends NestAuthEvent {
   }
 }
 
+/** The failed sign-ins of a user are forgotten: whoever was locked out may try again. */
+export class UserUnlockedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.USER_UNLOCKED;
+
+  constructor(readonly userId: string) {
+    super();
+  }
+}
+
 /** A user has ended the own session. */
 export class UserLoggedOutEvent extends NestAuthEvent {
   readonly name = NestAuthEvents.USER_LOGGED_OUT;
@@ -247,6 +260,38 @@ export class UserAccessDeletedEvent extends NestAuthEvent {
   constructor(
     readonly userId: string,
     readonly tenantId: string,
+  ) {
+    super();
+  }
+}
+
+/** A permission was granted or denied to a user's access to a tenant beside its roles, or that was taken back. */
+export class UserAccessPermissionChangedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.USER_ACCESS_PERMISSION_CHANGED;
+
+  constructor(
+    readonly userId: string,
+    readonly tenantId: string,
+    /** Its name. */
+    readonly permission: string,
+    /** Null when there is nothing of it any more beside the roles. */
+    readonly effect: PermissionEffect | null,
+    /** Null for never. */
+    readonly expiresAt: Date | null,
+  ) {
+    super();
+  }
+}
+
+/** As {@link UserAccessPermissionChangedEvent}, for a user's platform access. */
+export class PlatformAccessPermissionChangedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.PLATFORM_ACCESS_PERMISSION_CHANGED;
+
+  constructor(
+    readonly userId: string,
+    readonly permission: string,
+    readonly effect: PermissionEffect | null,
+    readonly expiresAt: Date | null,
   ) {
     super();
   }
@@ -335,6 +380,18 @@ export class RolePermissionsChangedEvent extends NestAuthEvent {
   constructor(
     readonly roleId: string,
     readonly permissions: AccessDelta,
+  ) {
+    super();
+  }
+}
+
+/** The roles that a role inherits from have changed; the delta holds their ids. */
+export class RoleParentsChangedEvent extends NestAuthEvent {
+  readonly name = NestAuthEvents.ROLE_PARENTS_CHANGED;
+
+  constructor(
+    readonly roleId: string,
+    readonly parents: AccessDelta,
   ) {
     super();
   }

@@ -12,7 +12,7 @@ import { writeInTransactions } from './orm-transactions.js';
 import { readFromPrimary } from './primary-reads.js';
 import { dataSourceOf, findHost, registerHost, wireOf } from './registry.js';
 import type { ScopeSource } from './transaction-scope.js';
-import { assertJoinable, validateOptions } from './transaction-options.js';
+import { assertCallback, assertJoinable, validateRun } from './transaction-options.js';
 import { type NestAuthObserver, quietly } from './transaction-observer.js';
 import type {
   IsolationLevel,
@@ -174,7 +174,7 @@ export class TransactionHost {
    * See `UserService.runInTransaction` for the contract.
    */
   async run<T>(fn: TransactionCallback<T>, options: RunInTransactionOptions = {}): Promise<T> {
-    validateOptions(options);
+    validateRun(fn, options);
     const outer = currentFrame((candidate) => candidate.dataSource === this.dataSource);
     if (outer === undefined) return this.#retrying(fn, this.#openingFor(options));
     if (options.nested === 'independent') return this.#independent(fn, options);
@@ -188,10 +188,34 @@ export class TransactionHost {
    * Without a transaction there is nothing to wait for: it runs at once.
    */
   afterCommit(manager: EntityManager | undefined, callback: AfterCommitCallback): void {
+    assertCallback('afterCommit', callback);
     const frame = this.#frameFor(manager);
     if (frame === undefined) return this.flush([callback]);
     frame.wire.joined = true;
     frame.wire.afterCommit(callback);
+  }
+
+  /**
+   * Runs `callback` the moment the outermost COMMIT is confirmed, before anybody else learns of it; never after a
+   * rollback. Without a transaction at once. It must not throw.
+   */
+  onCommit(manager: EntityManager | undefined, callback: () => void): void {
+    const frame = this.#frameFor(manager);
+    if (frame === undefined) return callback();
+    frame.wire.joined = true;
+    frame.wire.onCommit(callback);
+  }
+
+  /**
+   * In which scope a call would be answered by something that was read before; undefined where only the database may
+   * answer, because a transaction is running or a manager says where to read. Refuses, like {@link operate}, code that
+   * has no scope and needs one.
+   */
+  sharedScope(manager: EntityManager | undefined): string | undefined {
+    const frame = this.#frameFor(manager);
+    if (this.#scopes !== undefined) assertScoped(this.#scopes, frame);
+    if (frame !== undefined || manager !== undefined) return undefined;
+    return this.#scopes?.current()?.key ?? '';
   }
 
   /** Runs what waited for a COMMIT, outside any transaction, each on its own: a failure is reported, never thrown. */
@@ -223,6 +247,11 @@ export class TransactionHost {
     for (const observer of this.#observers) quietly(() => observer.afterCommitFailed?.(error));
   }
 
+  /** Tells of a failure that nobody waits for. */
+  report(message: string, error: unknown): void {
+    quietly(() => this.#settings.report(message, error));
+  }
+
   /** One attempt at a transaction of the host's own, `dataSource.transaction`. */
   openForHost<T>(fn: TransactionCallback<T>, isolation: IsolationLevel | undefined): Promise<T> {
     const opening: Opening = { owned: false, opener: 'dataSource.transaction', options: {}, isolation };
@@ -252,6 +281,11 @@ export class TransactionHost {
     if (manager === undefined) {
       const frame = currentFrame((candidate) => candidate.dataSource === this.dataSource);
       return frame === undefined ? undefined : usable(frame);
+    }
+    if ((manager as unknown) === null) {
+      throw new NestAuthError('VALIDATION_FAILED', 'The manager is null; pass the one of your transaction, or none', {
+        details: { issues: [{ path: 'manager', message: 'must be an EntityManager, or left out' }] },
+      });
     }
     if (dataSourceOf(manager) !== this.dataSource) {
       throw new NestAuthError(

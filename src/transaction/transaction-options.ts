@@ -10,7 +10,11 @@ const MAX_TIMEOUT_MS = 2_147_483_647;
 const IDLE_GRACE_MS = 1_000;
 
 /** Refuses options that PostgreSQL would refuse later, or that would silently do nothing. */
-export function validateOptions(options: RunInTransactionOptions): void {
+export function validateRun(fn: unknown, options: RunInTransactionOptions): void {
+  assertCallback('runInTransaction', fn);
+  if (typeof options !== 'object' || (options as unknown) === null) {
+    refuse('runInTransaction got options it cannot use', [{ path: 'options', message: 'must be an object' }]);
+  }
   const issues: ValidationIssue[] = Object.keys(options)
     .filter((key) => !KNOWN.has(key))
     .map((path) => ({ path, message: `is not an option; known are ${[...KNOWN].join(', ')}` }));
@@ -45,6 +49,12 @@ function refuse(message: string, issues: readonly ValidationIssue[]): void {
   if (issues.length === 0) return;
   const list = issues.map((issue) => `${issue.path} ${issue.message}`).join('; ');
   throw new NestAuthError('VALIDATION_FAILED', `${message}: ${list}`, { details: { issues } });
+}
+
+/** Called later, what is no function would fail after the COMMIT, or as a stray error inside a transaction. */
+export function assertCallback(method: string, callback: unknown): void {
+  if (typeof callback === 'function') return;
+  refuse(`${method} has nothing to run`, [{ path: 'callback', message: 'must be a function' }]);
 }
 
 function isInteger(value: unknown, min: number, max: number): boolean {

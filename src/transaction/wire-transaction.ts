@@ -13,6 +13,7 @@ interface Level {
   /** The savepoint's name; empty for the transaction itself. */
   readonly name: string;
   readonly afterCommit: AfterCommitCallback[];
+  readonly onCommit: (() => void)[];
   /** How many changes there were when it began. */
   readonly changes: number;
 }
@@ -117,6 +118,14 @@ export class WireTransaction {
     this.#levels.at(-1)?.afterCommit.push(callback);
   }
 
+  /**
+   * Runs `callback` as soon as the outermost COMMIT is confirmed, before whoever sent it goes on; also when nobody knows
+   * whether it was made. For what must be forgotten by then: it must not throw, and cannot wait.
+   */
+  onCommit(callback: () => void): void {
+    this.#levels.at(-1)?.onCommit.push(callback);
+  }
+
   /** The callbacks of a confirmed COMMIT, in order, once. */
   takeCommitted(): AfterCommitCallback[] {
     return this.#settled.splice(0);
@@ -199,7 +208,12 @@ export class WireTransaction {
     if (tag === 'START' || tag === 'BEGIN') return this.#begin();
     if (!this.isOpen) return;
     if (tag === 'SAVEPOINT') {
-      this.#levels.push({ name: nameAfter(/\bsavepoint\s+/, sql) ?? '', afterCommit: [], changes: this.changes });
+      this.#levels.push({
+        name: nameAfter(/\bsavepoint\s+/, sql) ?? '',
+        afterCommit: [],
+        onCommit: [],
+        changes: this.changes,
+      });
     }
     if (tag === 'RELEASE') this.#release(nameAfter(/\brelease\s+(?:savepoint\s+)?/, sql) ?? '');
     if (tag === 'ROLLBACK') {
@@ -214,7 +228,7 @@ export class WireTransaction {
   #begin(): void {
     // PostgreSQL only warns of a second BEGIN.
     if (this.isOpen) return;
-    this.#levels = [{ name: '', afterCommit: [], changes: 0 }];
+    this.#levels = [{ name: '', afterCommit: [], onCommit: [], changes: 0 }];
     this.#failure = undefined;
     this.outcome = 'open';
     this.commitSent = false;
@@ -225,8 +239,9 @@ export class WireTransaction {
   #release(name: string): void {
     const index = this.#indexOf(name);
     if (index < 1) return;
-    const released = this.#levels.splice(index).flatMap((level) => level.afterCommit);
-    this.#levels.at(-1)?.afterCommit.push(...released);
+    const released = this.#levels.splice(index);
+    this.#levels.at(-1)?.afterCommit.push(...released.flatMap((level) => level.afterCommit));
+    this.#levels.at(-1)?.onCommit.push(...released.flatMap((level) => level.onCommit));
     if (this.#failure !== undefined && this.#failure.depth > this.#levels.length) {
       this.#failure = { error: this.#failure.error, depth: this.#levels.length };
     }
@@ -238,15 +253,23 @@ export class WireTransaction {
     this.#levels.splice(index + 1);
     const level = this.#levels[index] as Level;
     level.afterCommit.splice(0);
+    level.onCommit.splice(0);
     this.changes = level.changes;
     // A failure at or inside the savepoint is undone; one before it is not.
     if (this.#failure !== undefined && this.#failure.depth > index) this.#failure = undefined;
   }
 
   #end(outcome: 'committed' | 'rolled-back'): void {
-    if (outcome === 'committed') this.#settled.push(...this.#levels.flatMap((level) => level.afterCommit));
+    if (outcome === 'committed') {
+      this.#settled.push(...this.#levels.flatMap((level) => level.afterCommit));
+      this.#runOnCommit();
+    }
     this.#levels = [];
     this.outcome = outcome;
+  }
+
+  #runOnCommit(): void {
+    for (const callback of this.#levels.flatMap((level) => level.onCommit.splice(0))) callback();
   }
 
   #indexOf(name: string): number {
@@ -270,6 +293,8 @@ export class WireTransaction {
     });
     const { lost } = this;
     this.bury(() => lost);
-    if (this.isOpen) this.outcome = this.commitSent ? 'unknown' : 'rolled-back';
+    if (!this.isOpen) return;
+    this.outcome = this.commitSent ? 'unknown' : 'rolled-back';
+    if (this.commitSent) this.#runOnCommit();
   }
 }
