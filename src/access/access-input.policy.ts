@@ -4,11 +4,14 @@ import type { AccessSettings } from './access.settings.js';
 import type {
   CreatePermissionInput,
   CreateRoleInput,
+  DirectPermissionOptions,
   GetPermissionsOptions,
   GetRolesOptions,
+  GrantOptions,
   UpdatePermissionInput,
   UpdateRoleInput,
 } from './access.types.js';
+import { keepsWildcardGrammar, WILDCARD_GRAMMAR } from './permission-names.policy.js';
 
 const CREATE_ROLE = [
   'name',
@@ -17,6 +20,7 @@ const CREATE_ROLE = [
   'isSystem',
   'description',
   'isActive',
+  'isOwner',
   'permissions',
   'metadata',
 ] as const satisfies readonly (keyof CreateRoleInput)[];
@@ -24,6 +28,7 @@ const UPDATE_ROLE = [
   'name',
   'description',
   'isActive',
+  'isOwner',
   'metadata',
   'expectedVersion',
 ] as const satisfies readonly (keyof UpdateRoleInput)[];
@@ -70,6 +75,8 @@ export function checkCreateRole(input: CreateRoleInput, settings: AccessSettings
   if (input.tenantId !== undefined && input.tenantId !== null) issues.uuid('tenantId', input.tenantId);
   if (input.isSystem !== undefined) issues.boolean('isSystem', input.isSystem);
   if (input.isActive !== undefined) issues.boolean('isActive', input.isActive);
+  if (input.isOwner !== undefined) issues.boolean('isOwner', input.isOwner);
+  if (input.isOwner === true && input.guard === 'admin') issues.add('isOwner', 'is not for roles of the admin guard');
   if (input.permissions !== undefined) checkNames(issues, 'permissions', input.permissions);
   checkTexts(issues, input);
   issues.refuse('The role cannot be created');
@@ -80,6 +87,7 @@ export function checkUpdateRole(input: UpdateRoleInput): void {
   issues.fields(input, UPDATE_ROLE);
   if (input.name !== undefined) issues.text('name', input.name, { max: MAX_NAME_LENGTH });
   if (input.isActive !== undefined) issues.boolean('isActive', input.isActive);
+  if (input.isOwner !== undefined) issues.boolean('isOwner', input.isOwner);
   if (input.expectedVersion !== undefined && !Number.isSafeInteger(input.expectedVersion)) {
     issues.add('expectedVersion', 'must be a whole number');
   }
@@ -107,7 +115,7 @@ export function checkCreatePermissions(inputs: readonly CreatePermissionInput[],
   inputs.forEach((input, index) => {
     const path = inputs.length === 1 ? '' : `[${index}].`;
     issues.fields(input, CREATE_PERMISSION);
-    issues.text(`${path}name`, input.name, { max: MAX_NAME_LENGTH });
+    checkPermissionName(issues, `${path}name`, input.name);
     checkGuard(issues, input.guard, settings, `${path}guard`);
     checkTexts(issues, input, path);
   });
@@ -117,7 +125,7 @@ export function checkCreatePermissions(inputs: readonly CreatePermissionInput[],
 export function checkUpdatePermission(input: UpdatePermissionInput): void {
   const issues = new InputIssues();
   issues.fields(input, UPDATE_PERMISSION);
-  if (input.name !== undefined) issues.text('name', input.name, { max: MAX_NAME_LENGTH });
+  if (input.name !== undefined) checkPermissionName(issues, 'name', input.name);
   checkTexts(issues, input);
   issues.refuse('The permission cannot be updated');
 }
@@ -137,6 +145,41 @@ export function assertNameAndGuard(name: string, guard: string, settings: Access
   issues.text('name', name, { max: MAX_NAME_LENGTH });
   checkGuard(issues, guard, settings);
   issues.refuse('The name cannot be looked up');
+}
+
+/** Until when something is given; null for ever. Whether that is still to come, the database says. */
+export function readExpiry(options: GrantOptions = {}): Date | null {
+  const issues = new InputIssues();
+  issues.fields(options, ['expiresAt'] satisfies (keyof GrantOptions)[]);
+  checkExpiry(issues, options);
+  issues.refuse('The role cannot be granted');
+  return options.expiresAt ?? null;
+}
+
+export function readDirectPermission(permission: string, options: DirectPermissionOptions = {}) {
+  const issues = new InputIssues();
+  issues.text('permission', permission, { max: MAX_NAME_LENGTH });
+  issues.fields(options, ['expiresAt', 'reason'] satisfies (keyof DirectPermissionOptions)[]);
+  checkExpiry(issues, options);
+  if (options.reason !== undefined && options.reason !== null) {
+    issues.text('reason', options.reason, { max: MAX_DESCRIPTION_LENGTH });
+  }
+  issues.refuse('The permission cannot be granted or denied');
+  return { expiresAt: options.expiresAt ?? null, reason: options.reason ?? null };
+}
+
+function checkExpiry(issues: InputIssues, { expiresAt }: GrantOptions): void {
+  if (expiresAt === undefined || expiresAt === null) return;
+  const isDate = expiresAt instanceof Date && !Number.isNaN(expiresAt.getTime());
+  if (!isDate) issues.add('expiresAt', 'must be a date');
+}
+
+/** Ids of roles from which a role is to inherit, each once. */
+export function readParentIds(parentIds: readonly string[]): string[] {
+  const issues = new InputIssues();
+  issues.uuids('parentIds', parentIds, MAX_ROLES_PER_CALL);
+  issues.refuse('The role cannot inherit from these');
+  return [...new Set(parentIds.map((id) => id.toLowerCase()))];
 }
 
 /** Ids of roles, each once. */
@@ -167,6 +210,11 @@ function checkNames(issues: InputIssues, path: string, names: unknown): void {
     return issues.add(path, `must be an array of at most ${MAX_PERMISSIONS_PER_CALL} names`);
   }
   names.forEach((name, index) => issues.text(`${path}[${index}]`, name, { max: MAX_NAME_LENGTH }));
+}
+
+function checkPermissionName(issues: InputIssues, path: string, name: unknown): void {
+  issues.text(path, name, { max: MAX_NAME_LENGTH });
+  if (typeof name === 'string' && !keepsWildcardGrammar(name)) issues.add(path, WILDCARD_GRAMMAR);
 }
 
 interface Texts {

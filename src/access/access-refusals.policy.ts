@@ -48,6 +48,22 @@ export function noAccess(method: string): NestAuthError {
   return new NestAuthError('ACCESS_NOT_FOUND', `${method} was called for a user without access to the tenant`);
 }
 
+export function noPermission(method: string, permission: string): NestAuthError {
+  return new NestAuthError(
+    'PERMISSION_NOT_FOUND',
+    `${method} was given the name of no permission that the access can have (see details.fields); create it first`,
+    { details: { fields: [permission] } },
+  );
+}
+
+/** Refuses what would run out before it begins, by the clock of the database. */
+export function expired(method: string): NestAuthError {
+  const issue = { path: 'expiresAt', message: 'must be in the future' };
+  return new NestAuthError('VALIDATION_FAILED', `${method} was refused: ${issue.path} ${issue.message}`, {
+    details: { issues: [issue] },
+  });
+}
+
 /** The delta of an access that was made, or changed otherwise, with no role given or taken. */
 export function emptyDelta(): AccessDelta {
   return { added: [], removed: [] };

@@ -25,6 +25,8 @@ const ROLE_PERMISSION_KEY = 'nest_auth_role_permissions_pk';
   onDelete: 'RESTRICT',
 })
 @Index('nest_auth_user_access_roles_role_ix', ['roleId', 'roleTenantId', 'guard'])
+@Index('nest_auth_user_access_roles_expires_ix', ['expiresAt'], { where: 'expires_at IS NOT NULL' })
+@Index('nest_auth_user_access_roles_tenant_ix', ['tenantId', 'roleId'])
 @Check('nest_auth_user_access_roles_scope_ck', `role_tenant_id = '${NIL_UUID}' OR role_tenant_id = tenant_id`)
 @Check('nest_auth_user_access_roles_guard_ck', `guard <> 'admin'`)
 export class NestAuthUserAccessRole extends NestAuthBaseEntity {
@@ -37,11 +39,15 @@ export class NestAuthUserAccessRole extends NestAuthBaseEntity {
   @PrimaryColumn({ name: 'role_id', type: 'uuid', primaryKeyConstraintName: USER_ACCESS_ROLE_KEY })
   roleId!: string;
 
-  @Column({ name: 'role_tenant_id', type: 'uuid' })
+  @Column({ name: 'role_tenant_id', type: 'uuid', update: false })
   roleTenantId!: string;
 
   @Column({ name: 'guard', type: 'text' })
   guard!: string;
+
+  /** When the role stops granting anything, by the clock of the database; null for never. */
+  @Column({ name: 'expires_at', type: 'timestamptz', precision: 3, nullable: true })
+  expiresAt!: Date | null;
 
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'now()', update: false })
   createdAt!: Date;
@@ -57,6 +63,7 @@ export class NestAuthUserAccessRole extends NestAuthBaseEntity {
   onDelete: 'RESTRICT',
 })
 @Index('nest_auth_platform_access_roles_role_ix', ['roleId', 'roleTenantId', 'guard'])
+@Index('nest_auth_platform_access_roles_expires_ix', ['expiresAt'], { where: 'expires_at IS NOT NULL' })
 @Check('nest_auth_platform_access_roles_scope_ck', `role_tenant_id = '${NIL_UUID}' AND guard = 'admin'`)
 export class NestAuthPlatformAccessRole extends NestAuthBaseEntity {
   @PrimaryColumn({ name: 'user_id', type: 'uuid', primaryKeyConstraintName: PLATFORM_ACCESS_ROLE_KEY })
@@ -65,11 +72,15 @@ export class NestAuthPlatformAccessRole extends NestAuthBaseEntity {
   @PrimaryColumn({ name: 'role_id', type: 'uuid', primaryKeyConstraintName: PLATFORM_ACCESS_ROLE_KEY })
   roleId!: string;
 
-  @Column({ name: 'role_tenant_id', type: 'uuid' })
+  @Column({ name: 'role_tenant_id', type: 'uuid', update: false })
   roleTenantId!: string;
 
   @Column({ name: 'guard', type: 'text' })
   guard!: string;
+
+  /** When the role stops granting anything, by the clock of the database; null for never. */
+  @Column({ name: 'expires_at', type: 'timestamptz', precision: 3, nullable: true })
+  expiresAt!: Date | null;
 
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'now()', update: false })
   createdAt!: Date;

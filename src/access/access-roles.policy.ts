@@ -1,8 +1,7 @@
-import { assertMayHaveAccess, assertRolesFit } from './access-refusals.policy.js';
+import { assertMayHaveAccess, assertRolesFit, expired } from './access-refusals.policy.js';
 import type { AccessDelta } from './access.types.js';
 import type { NestAuthPlatformAccess } from './platform-access.entity.js';
-import type { SetChange } from './role-permissions.queries.js';
-import type { AccessRolesRow } from './user-access-roles.queries.js';
+import type { AccessRolesRow, RolesSetChange } from './user-access-roles.queries.js';
 import type { NestAuthUserAccess } from './user-access.entity.js';
 
 /** What became of a set of roles; `version` is the access's new one, undefined when nothing has changed. */
@@ -11,10 +10,11 @@ export interface RolesChange extends AccessDelta {
 }
 
 /** The row when it is an outcome; undefined when somebody else was faster and the change must be tried again. */
-export function decide(row: AccessRolesRow, change: SetChange): AccessRolesRow | undefined {
+export function decide(row: AccessRolesRow, change: RolesSetChange): AccessRolesRow | undefined {
   assertMayHaveAccess(row);
   assertRolesFit(row);
-  if (row.version !== null) return row;
+  if (!row.in_time) throw expired('grantAccessRole');
+  if (row.version !== null || row.owner_goes) return row;
   const nothingToDo = row.added.length + row.removed.length === 0;
   return nothingToDo && (row.existed || change === 'remove') ? row : undefined;
 }

@@ -7,6 +7,7 @@ import {
   UserAccessChangedEvent,
   UserAccessDeletedEvent,
 } from '../events/nest-auth.events.js';
+import { Ownership } from '../tenant/ownership.operations.js';
 import type { Tenancy } from '../tenant/tenancy.js';
 import type { NestAuthTenant } from '../tenant/tenant.entity.js';
 import { toTenant } from '../tenant/tenant.queries.js';
@@ -22,18 +23,27 @@ import {
 } from '../transaction/keyset.js';
 import { untilDecided } from '../transaction/optimistic.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
+import { AccessSettings } from './access.settings.js';
 import { AccessDependents } from './access-dependents.js';
-import { readRoleIds } from './access-input.policy.js';
+import { readExpiry, readRoleIds } from './access-input.policy.js';
+import { AccessPermissionsOperations } from './access-permissions.operations.js';
+import { ExpiredGrantsOperations } from './expired-grants.operations.js';
 import { assertMayHaveAccess, assertStatus, emptyDelta, noAccess } from './access-refusals.policy.js';
 import { changeOf, decide, deltaOf, forgetRoles, type RolesChange } from './access-roles.policy.js';
 import type { AccessPort } from './access.port.js';
 import { isMember } from './access.queries.js';
-import { type AccessDelta, AccessStatusEnum } from './access.types.js';
+import { type AccessDelta, AccessStatusEnum, type GrantOptions } from './access.types.js';
+import { Delegation } from './delegation.operations.js';
 import type { NestAuthPlatformAccess } from './platform-access.entity.js';
 import { ensurePlatform, findPlatform, type PlatformAccessRow, toPlatformAccess } from './platform-access.queries.js';
-import type { SetChange } from './role-permissions.queries.js';
 import type { NestAuthUserAccess } from './user-access.entity.js';
-import { changePlatformAccessRoles, changeUserAccessRoles } from './user-access-roles.queries.js';
+import {
+  type AccessRolesRow,
+  changePlatformAccessRoles,
+  changeUserAccessRoles,
+  type RolesSetChange,
+  type RolesWish,
+} from './user-access-roles.queries.js';
 import {
   chooseDefaultAccess,
   deleteAccess,
@@ -49,12 +59,21 @@ const TENANT_LIMITS = { defaultLimit: 20, maxLimit: 100 } as const;
 
 /** The rules of accesses and of the roles on them: validate, write, announce. */
 export class AccessOperations implements AccessPort {
+  /** What accesses grant and deny beside their roles. */
+  readonly entries: AccessPermissionsOperations;
+  readonly expired: ExpiredGrantsOperations;
+
   constructor(
     private readonly transactions: TransactionHost,
     private readonly publisher: EventPublisher,
     private readonly tenancy: Tenancy,
     private readonly dependents: AccessDependents = new AccessDependents(),
-  ) {}
+    private readonly ownership: Ownership = new Ownership(transactions),
+    private readonly delegation: Delegation = new Delegation(transactions, tenancy, new AccessSettings()),
+  ) {
+    this.entries = new AccessPermissionsOperations(publisher, tenancy, delegation);
+    this.expired = new ExpiredGrantsOperations(transactions, publisher);
+  }
 
   /** Whether the end of an access is more than one statement. */
   get endNeedsTransaction(): boolean {
@@ -73,6 +92,16 @@ export class AccessOperations implements AccessPort {
   /** Takes away those of the roles that the access has; an access is never made for that. */
   async removeUserAccessRoles(m: EntityManager, userId: string, tenantId: string, roleIds: readonly string[]) {
     return deltaOf(await this.#changeUserRoles(m, userId, tenantId, roleIds, 'remove'));
+  }
+
+  /** Gives the role until a moment, also when it is held until another one; without one, for good. */
+  async grantAccessRole(m: EntityManager, userId: string, tenantId: string, roleId: string, options?: GrantOptions) {
+    const expiresAt = readExpiry(options);
+    return deltaOf(await this.#changeUserRoles(m, userId, tenantId, [roleId], 'grant', expiresAt));
+  }
+
+  async grantPlatformAccessRole(m: EntityManager, userId: string, roleId: string, options?: GrantOptions) {
+    return deltaOf(await this.#changePlatformRoles(m, userId, [roleId], 'grant', readExpiry(options)));
   }
 
   /** As {@link setUserAccessRoles}, for the platform. */
@@ -120,7 +149,10 @@ export class AccessOperations implements AccessPort {
   async deleteUserAccess(manager: EntityManager, userId: string, tenantId: string): Promise<boolean> {
     assertUuid('userId', userId);
     const named = this.tenancy.named(tenantId);
-    const deleted = await untilDecided(() => deleteAccess(manager, userId, named));
+    const deleted = await this.#unlessLast(manager, { userId, tenantId: named }, async (m, isHeld) => {
+      const found = await untilDecided(() => deleteAccess(m, userId, named, isHeld));
+      return { result: found.deleted, ownerGoes: found.ownerGoes };
+    });
     if (deleted) {
       await this.dependents.end(manager, userId, named);
       this.publisher.publish(manager, new UserAccessDeletedEvent(userId, named));
@@ -138,10 +170,13 @@ export class AccessOperations implements AccessPort {
     assertUuid('userId', userId);
     const named = this.tenancy.named(tenantId);
     assertStatus(status);
-    const row = await untilDecided(async () => {
-      const found = await setAccessStatus(manager, userId, named, status);
-      if (found === undefined) throw noAccess('setUserAccessStatus');
-      return found.status === status ? found : undefined;
+    const row = await this.#unlessLast(manager, { userId, tenantId: named }, async (m, isHeld) => {
+      const result = await untilDecided(async () => {
+        const found = await setAccessStatus(m, userId, named, status, isHeld);
+        if (found === undefined) throw noAccess('setUserAccessStatus');
+        return found.status === status || found.owner_goes ? found : undefined;
+      });
+      return { result, ownerGoes: result.owner_goes };
     });
     if (row.changed) {
       if (status !== AccessStatusEnum.ACTIVE) await this.dependents.end(manager, userId, named);
@@ -232,14 +267,20 @@ export class AccessOperations implements AccessPort {
     userId: string,
     tenantId: string,
     roleIds: readonly string[],
-    change: SetChange,
+    change: RolesSetChange,
+    expiresAt: Date | null = null,
   ): Promise<RolesChange> {
-    const ids = readRoleIds(userId, roleIds);
+    const wish = { roleIds: readRoleIds(userId, roleIds), change, expiresAt };
     const named = this.tenancy.named(tenantId);
     const access = { userId, tenantId: named, ownRealmOnly: this.#ownRealmOnly };
-    const row = await untilDecided(async () =>
-      decide(await changeUserAccessRoles(manager, access, ids, change), change),
-    );
+    const write = (inner: EntityManager): Promise<AccessRolesRow> =>
+      this.#unlessLast(inner, access, async (m, isHeld) => {
+        const result = await untilDecided(async () =>
+          decide(await changeUserAccessRoles(m, access, wish, isHeld), change),
+        );
+        return { result, ownerGoes: result.owner_goes };
+      });
+    const row = await this.#granting(manager, access, wish, write);
     const result = changeOf(row);
     if (result.version !== undefined) {
       this.publisher.publish(manager, new UserAccessChangedEvent(userId, named, deltaOf(result)));
@@ -247,16 +288,45 @@ export class AccessOperations implements AccessPort {
     return result;
   }
 
-  async #changePlatformRoles(manager: EntityManager, userId: string, roleIds: readonly string[]): Promise<RolesChange> {
-    const ids = readRoleIds(userId, roleIds);
-    const row = await untilDecided(async () =>
-      decide(await changePlatformAccessRoles(manager, userId, ids, 'set'), 'set'),
-    );
+  async #changePlatformRoles(
+    manager: EntityManager,
+    userId: string,
+    roleIds: readonly string[],
+    change: RolesSetChange = 'set',
+    expiresAt: Date | null = null,
+  ): Promise<RolesChange> {
+    const wish = { roleIds: readRoleIds(userId, roleIds), change, expiresAt };
+    const write = (m: EntityManager): Promise<AccessRolesRow> =>
+      untilDecided(async () => decide(await changePlatformAccessRoles(m, userId, wish), change));
+    const row = await this.#granting(manager, { userId, tenantId: null }, wish, write);
     const result = changeOf(row);
     if (result.version !== undefined) {
       this.publisher.publish(manager, new PlatformAccessChangedEvent(userId, deltaOf(result)));
     }
     return result;
+  }
+
+  /** Nobody gives roles that grant more than they hold; everybody may take them away. */
+  #granting<T>(
+    manager: EntityManager,
+    to: { readonly userId: string; readonly tenantId: string | null },
+    { roleIds, change }: RolesWish,
+    write: (manager: EntityManager) => Promise<T>,
+  ): Promise<T> {
+    if (change === 'remove') return write(manager);
+    return this.delegation.guard(manager, (m) => this.delegation.assertMayGiveRoles(m, to, roleIds, change), write);
+  }
+
+  /** Runs a change of one access, and once more with the tenant held when it takes an owner from it. */
+  #unlessLast<T>(
+    manager: EntityManager,
+    { userId, tenantId }: { readonly userId: string; readonly tenantId: string },
+    attempt: (manager: EntityManager, isHeld: boolean) => Promise<{ result: T; ownerGoes: boolean }>,
+  ): Promise<T> {
+    return this.ownership.keep(manager, { userIds: [userId] }, async (m, held) => {
+      const { result, ownerGoes } = await attempt(m, held.length > 0);
+      return { result, owned: ownerGoes ? [tenantId] : null };
+    });
   }
 
   get #disabled(): boolean {

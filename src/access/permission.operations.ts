@@ -28,6 +28,7 @@ import type {
   UpdatePermissionInput,
 } from './access.types.js';
 import type { NestAuthPermission } from './permission.entity.js';
+import type { Delegation } from './delegation.operations.js';
 import {
   deletePermissionRow,
   findPermissionById,
@@ -47,6 +48,7 @@ export class PermissionOperations {
   constructor(
     private readonly publisher: EventPublisher,
     private readonly settings: AccessSettings,
+    private readonly delegation: Delegation,
   ) {}
 
   async create(manager: EntityManager, input: CreatePermissionInput): Promise<NestAuthPermission> {
@@ -81,11 +83,16 @@ export class PermissionOperations {
     checkUpdatePermission(input);
     // Only a new name can meet a unique index.
     const guard = input.name === undefined ? direct : shielded;
-    const row = await untilDecided(() => guard(manager, (inner) => attemptUpdate(inner, id, input))).catch(
-      (error: unknown) => {
-        throw isNestAuthError(error, 'PERMISSION_ALREADY_EXISTS') ? nameTaken('updatePermission', error) : error;
-      },
-    );
+    const write = (m: EntityManager): Promise<PermissionUpdateRow> =>
+      untilDecided(() => guard(m, (inner) => attemptUpdate(inner, id, input)));
+    const { name } = input;
+    const row = await (
+      name === undefined
+        ? write(manager)
+        : this.delegation.guard(manager, (m) => this.delegation.assertMayRename(m, name), write)
+    ).catch((error: unknown) => {
+      throw isNestAuthError(error, 'PERMISSION_ALREADY_EXISTS') ? nameTaken('updatePermission', error) : error;
+    });
     const permission = toPermission(row, manager);
     if (row.changed) this.publisher.publish(manager, new PermissionUpdatedEvent(permission));
     return permission;
@@ -186,7 +193,7 @@ function nameTaken(method: string, cause?: unknown): NestAuthError {
 function inUse(cause?: unknown): NestAuthError {
   return new NestAuthError(
     'PERMISSION_IN_USE',
-    'deletePermission found roles that hold the permission; take it from them first',
+    'deletePermission found roles that hold the permission, or accesses with an entry of it; take it from them first',
     { cause },
   );
 }

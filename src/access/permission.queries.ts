@@ -185,7 +185,10 @@ export async function updatePermissionRow(
 
 const DELETE = audited<{ found: boolean; used: boolean; deleted: boolean }>(
   undefined,
-  `with used as (select exists (select 1 from nest_auth_role_permissions where permission_id = $1) as used),
+  `with used as (
+      select exists (select 1 from nest_auth_role_permissions where permission_id = $1)
+        or exists (select 1 from nest_auth_user_access_permissions where permission_id = $1)
+        or exists (select 1 from nest_auth_platform_access_permissions where permission_id = $1) as used),
     gone as (delete from nest_auth_permissions where id = $1 and not (select used from used) returning ${COLUMNS}),
     ${permissionActivity('gone', { type: NestAuthEvents.PERMISSION_DELETED, from: 'gone', before: wholePermission('gone') })}
     select exists (select 1 from nest_auth_permissions where id = $1) as found,

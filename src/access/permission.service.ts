@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { EventPublisher } from '../events/event-publisher.js';
 import type { Page } from '../transaction/keyset.js';
+import { Tenancy } from '../tenant/tenancy.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
 import { AccessSettings } from './access.settings.js';
 import type {
@@ -10,6 +11,7 @@ import type {
   GetPermissionsOptions,
   UpdatePermissionInput,
 } from './access.types.js';
+import { Delegation } from './delegation.operations.js';
 import type { NestAuthPermission } from './permission.entity.js';
 import { PermissionOperations } from './permission.operations.js';
 
@@ -27,8 +29,10 @@ export class PermissionService {
     private readonly transactions: TransactionHost,
     publisher: EventPublisher,
     settings: AccessSettings,
+    tenancy: Tenancy,
   ) {
-    this.operations = new PermissionOperations(publisher, settings);
+    const delegation = new Delegation(transactions, tenancy, settings);
+    this.operations = new PermissionOperations(publisher, settings, delegation);
   }
 
   /**

@@ -29,7 +29,11 @@ export function unknownPermissions(method: string, names: readonly string[]): Ne
 }
 
 export function inUse(cause?: unknown): NestAuthError {
-  return new NestAuthError('ROLE_IN_USE', 'deleteRole found accesses that have the role; take it from them first', {
-    cause,
-  });
+  return new NestAuthError(
+    'ROLE_IN_USE',
+    'deleteRole found accesses that have the role, or roles that inherit from it; take it from them first',
+    {
+      cause,
+    },
+  );
 }

@@ -27,9 +27,11 @@ import { NestAuthPermission } from './permission.entity.js';
 @Index('nest_auth_roles_owner_guard_name_uq', ['ownerTenantId', 'guard', 'name'], { unique: true })
 @Index('nest_auth_roles_guard_name_ix', ['guard', 'name'])
 @Index('nest_auth_roles_tenant_ix', ['tenantId'])
+@Index('nest_auth_roles_owner_ix', ['id'], { where: 'is_owner' })
 @Check('nest_auth_roles_owner_ck', `owner_tenant_id = COALESCE(tenant_id, '${NIL_UUID}')`)
 @Check('nest_auth_roles_system_ck', `is_system = (tenant_id IS NULL)`)
 @Check('nest_auth_roles_admin_ck', `guard <> 'admin' OR tenant_id IS NULL`)
+@Check('nest_auth_roles_owner_role_ck', `NOT is_owner OR guard <> 'admin'`)
 export class NestAuthRole extends NestAuthBaseEntity {
   @PrimaryColumn({ name: 'id', type: 'uuid', primaryKeyConstraintName: 'nest_auth_roles_pk' })
   id!: string;
@@ -58,6 +60,10 @@ export class NestAuthRole extends NestAuthBaseEntity {
   @Column({ name: 'is_active', type: 'boolean', default: true })
   isActive!: boolean;
 
+  /** Whoever has the role in a tenant is an owner there; the last one stays. */
+  @Column({ name: 'is_owner', type: 'boolean', default: false })
+  isOwner!: boolean;
+
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
   metadata!: StoredMetadata;
 
@@ -84,7 +90,17 @@ export class NestAuthRole extends NestAuthBaseEntity {
   })
   permissions?: Relation<NestAuthPermission[]>;
 
-  /** Whether the loaded role holds the permission; throws `RELATION_NOT_LOADED` when `permissions` is not loaded. */
+  /** The roles that it inherits from, for reading; changed by `RoleService.setRoleParents`. */
+  @ManyToMany(() => NestAuthRole)
+  @JoinTable({
+    name: 'nest_auth_role_parents',
+    synchronize: false,
+    joinColumn: { name: 'role_id', referencedColumnName: 'id' },
+    inverseJoinColumn: { name: 'parent_id', referencedColumnName: 'id' },
+  })
+  parents?: Relation<NestAuthRole[]>;
+
+  /** Whether the loaded role itself holds the permission by this name; throws `RELATION_NOT_LOADED` when `permissions` is not loaded. */
   hasPermission(permission: string): boolean {
     return this.hasAllPermissions([permission]);
   }

@@ -9,6 +9,7 @@ import {
   RolePermissionsChangedEvent,
   RoleUpdatedEvent,
 } from '../events/nest-auth.events.js';
+import type { Ownership } from '../tenant/ownership.operations.js';
 import type { Tenancy } from '../tenant/tenancy.js';
 import { NIL_UUID, TenantModeEnum } from '../tenant/tenant.types.js';
 import { cursorKind, encodeCursor, type Page, readIdCursor, readPage, toPage } from '../transaction/keyset.js';
@@ -28,7 +29,10 @@ import {
   type RoleRelations,
   type UpdateRoleInput,
 } from './access.types.js';
+import type { Delegation } from './delegation.operations.js';
 import { changeRolePermissions, findRoleWithPermissions, type SetChange } from './role-permissions.queries.js';
+import { RoleParentsOperations } from './role-parents.operations.js';
+import { listRoleParents } from './role-parents.queries.js';
 import { inUse, invalid, nameTaken, noRole, unknownPermissions } from './role-refusals.policy.js';
 import type { NestAuthRole } from './role.entity.js';
 import {
@@ -48,24 +52,37 @@ const LIMITS = { defaultLimit: 20, maxLimit: 100 } as const;
 
 /** The rules of roles: validate, write, announce. */
 export class RoleOperations {
+  /** What inherits from what. */
+  readonly parents: RoleParentsOperations;
+
   constructor(
     private readonly publisher: EventPublisher,
     private readonly tenancy: Tenancy,
     private readonly settings: AccessSettings,
-  ) {}
+    private readonly ownership: Ownership,
+    private readonly delegation: Delegation,
+  ) {
+    this.parents = new RoleParentsOperations(publisher, delegation);
+  }
 
   async create(manager: EntityManager, input: CreateRoleInput): Promise<NestAuthRole> {
     checkCreateRole(input, this.settings);
-    const row = await insertRole(manager, {
+    const made = {
       id: uuidv7(),
       tenantId: this.#ownerOf(input),
       guard: input.guard,
       name: input.name,
       description: input.description ?? null,
       isActive: input.isActive ?? true,
+      isOwner: input.isOwner ?? false,
       metadata: input.metadata ?? {},
       permissions: readPermissionNames(input.permissions ?? []),
-    });
+    };
+    const row = await this.delegation.guard(
+      manager,
+      (m) => this.delegation.assertMayCreateRole(m, made.tenantId, input),
+      (m) => insertRole(m, made),
+    );
     if (!row.tenant_ok) {
       throw new NestAuthError(
         'TENANT_NOT_FOUND',
@@ -84,11 +101,17 @@ export class RoleOperations {
     checkUpdateRole(input);
     // Only a new name can meet a unique index.
     const guard = input.name === undefined ? direct : shielded;
-    const row = await untilDecided(() => guard(manager, (inner) => attemptUpdate(inner, id, input))).catch(
-      (error: unknown) => {
+    const attempt = (m: EntityManager, isHeld: boolean): Promise<RoleUpdateRow> =>
+      untilDecided(() => guard(m, (inner) => attemptUpdate(inner, id, input, isHeld)));
+    const row = await this.delegation
+      .guard(
+        manager,
+        (m) => this.delegation.assertMayUpdateRole(m, id, input),
+        (m) => this.ownership.keepThroughRole(m, id, attempt),
+      )
+      .catch((error: unknown) => {
         throw isNestAuthError(error, 'ROLE_ALREADY_EXISTS') ? nameTaken('updateRole', error) : error;
-      },
-    );
+      });
     const role = toRole(row, manager);
     if (row.changed) this.publisher.publish(manager, new RoleUpdatedEvent(role));
     return role;
@@ -113,18 +136,34 @@ export class RoleOperations {
   ): Promise<AccessDelta> {
     assertUuid('roleId', roleId);
     const names = readPermissionNames(permissions);
-    const { added, removed } = await untilDecided(async () => {
+    const write = (m: EntityManager): Promise<AccessDelta> => this.#writePermissions(m, roleId, names, change);
+    const { added, removed } = await (change === 'remove'
+      ? write(manager)
+      : this.delegation.guard(
+          manager,
+          (m) => this.delegation.assertMayAddToRole(m, roleId, { permissionNames: names }),
+          write,
+        ));
+    const delta = { added, removed };
+    if (added.length + removed.length > 0) {
+      this.publisher.publish(manager, new RolePermissionsChangedEvent(roleId, delta));
+    }
+    return delta;
+  }
+
+  #writePermissions(
+    manager: EntityManager,
+    roleId: string,
+    names: readonly string[],
+    change: SetChange,
+  ): Promise<AccessDelta> {
+    return untilDecided(async () => {
       const row = await changeRolePermissions(manager, roleId, names, change);
       if (!row.found) throw noRole(`${change}RolePermissions`);
       if (row.missing.length > 0) throw unknownPermissions(`${change}RolePermissions`, row.missing);
       const nothingToDo = row.added.length + row.removed.length === 0;
       return row.applied || nothingToDo ? row : undefined;
     });
-    const delta = { added, removed };
-    if (added.length + removed.length > 0) {
-      this.publisher.publish(manager, new RolePermissionsChangedEvent(roleId, delta));
-    }
-    return delta;
   }
 
   async findById(
@@ -134,9 +173,12 @@ export class RoleOperations {
   ): Promise<NestAuthRole | null> {
     assertUuid('id', id);
     const issues = new InputIssues();
-    issues.fields(relations, ['permissions']);
+    issues.fields(relations, ['permissions', 'parents'] satisfies (keyof RoleRelations)[]);
     issues.refuse('The role cannot be loaded');
-    return relations.permissions === true ? findRoleWithPermissions(manager, id) : findRoleById(manager, id);
+    const find = relations.permissions === true ? findRoleWithPermissions : findRoleById;
+    const role = await find(manager, id);
+    if (role !== null && relations.parents === true) role.parents = await listRoleParents(manager, id);
+    return role;
   }
 
   async findByName(
@@ -196,8 +238,9 @@ async function attemptUpdate(
   manager: EntityManager,
   id: string,
   input: UpdateRoleInput,
+  isHeld: boolean,
 ): Promise<RoleUpdateRow | undefined> {
-  const row = await updateRoleRow(manager, id, input);
+  const row = await updateRoleRow(manager, id, input, isHeld);
   if (row === undefined) throw noRole('updateRole');
   if (row.changed) return row;
   if (input.expectedVersion !== undefined && input.expectedVersion !== row.version) {
@@ -207,7 +250,8 @@ async function attemptUpdate(
     );
   }
   if (row.name_taken) throw nameTaken('updateRole');
-  return row.differs ? undefined : row;
+  if (row.no_owner) throw invalid('isOwner', 'is not for roles of the admin guard', 'The role cannot be updated');
+  return row.differs && !row.owners_go ? undefined : row;
 }
 
 async function attemptDelete(manager: EntityManager, id: string): Promise<true | undefined> {

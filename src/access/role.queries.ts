@@ -19,6 +19,7 @@ export interface RoleRow {
   readonly description: string | null;
   readonly is_system: boolean;
   readonly is_active: boolean;
+  readonly is_owner: boolean;
   readonly metadata: Record<string, unknown>;
   readonly version: number;
   readonly created_at: Date;
@@ -34,6 +35,7 @@ const COLUMN_NAMES = [
   'description',
   'is_system',
   'is_active',
+  'is_owner',
   'metadata',
   'version',
   'created_at',
@@ -55,6 +57,7 @@ export function toRole(row: RoleRow, manager: EntityManager): NestAuthRole {
     description: row.description,
     isSystem: row.is_system,
     isActive: row.is_active,
+    isOwner: row.is_owner,
     metadata: row.metadata,
     version: row.version,
     createdAt: row.created_at,
@@ -67,7 +70,8 @@ const COLUMNS = roleColumns();
 
 /** What stands in the activities about a role that may change, but for metadata. */
 function roleValues(row: string): string {
-  return `jsonb_build_object('name', ${row}.name, 'description', ${row}.description, 'isActive', ${row}.is_active)`;
+  return `jsonb_build_object('name', ${row}.name, 'description', ${row}.description, 'isActive', ${row}.is_active,
+    'isOwner', ${row}.is_owner)`;
 }
 
 /** All of it with its permissions, the elements of the query given, for a role that came or went. */
@@ -92,6 +96,7 @@ export interface NewRole {
   readonly name: string;
   readonly description: string | null;
   readonly isActive: boolean;
+  readonly isOwner: boolean;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly permissions: readonly string[];
 }
@@ -110,8 +115,8 @@ const INSERT = audited<RoleInsertRow>(
     missing as (select name from unnest($8::text[]) as asked (name) where name not in (select name from wanted)),
     made as (
       insert into nest_auth_roles
-        (id, tenant_id, owner_tenant_id, guard, name, description, is_system, is_active, metadata)
-      select $1::uuid, $2::uuid, coalesce($2::uuid, '${NIL_UUID}'), $3, $4, $5, $2::uuid is null, $6, $7::jsonb
+        (id, tenant_id, owner_tenant_id, guard, name, description, is_system, is_active, metadata, is_owner)
+      select $1::uuid, $2::uuid, coalesce($2::uuid, '${NIL_UUID}'), $3, $4, $5, $2::uuid is null, $6, $7::jsonb, $9
       where ($2::uuid is null or exists (select 1 from owner)) and not exists (select 1 from missing)
       on conflict do nothing
       returning ${COLUMNS}),
@@ -140,6 +145,7 @@ export function insertRole(manager: EntityManager, role: NewRole): Promise<RoleI
     role.isActive,
     JSON.stringify(role.metadata),
     role.permissions,
+    role.isOwner,
   ]);
 }
 
@@ -148,11 +154,15 @@ export interface RoleUpdateRow extends RoleRow {
   readonly changed: boolean;
   readonly name_taken: boolean;
   readonly differs: boolean;
+  /** It makes owners, would make none any more, and is left alone because those tenants are not held. */
+  readonly owners_go: boolean;
+  /** A role of the admin guard would make owners. */
+  readonly no_owner: boolean;
 }
 
-const CURRENT = '(r.name, r.description, r.is_active, r.metadata)';
+const CURRENT = '(r.name, r.description, r.is_active, r.is_owner, r.metadata)';
 const WISHED = `(coalesce($2::text, r.name), case when $3::boolean then $4::text else r.description end,
-  coalesce($5::boolean, r.is_active), (r.metadata - $6::text[]) || $7::jsonb)`;
+  coalesce($5::boolean, r.is_active), coalesce($9::boolean, r.is_owner), (r.metadata - $6::text[]) || $7::jsonb)`;
 
 const CHANGES = differences(roleValues('seen'), roleValues('changed'));
 
@@ -162,17 +172,19 @@ const UPDATE = audited<RoleUpdateRow>(
   `with seen as (
       select ${roleColumns('r')}, ${CURRENT} is distinct from ${WISHED} as differs,
         exists (select 1 from nest_auth_roles o
-          where o.owner_tenant_id = r.owner_tenant_id and o.guard = r.guard and o.name = $2 and o.id <> $1) as name_taken
+          where o.owner_tenant_id = r.owner_tenant_id and o.guard = r.guard and o.name = $2 and o.id <> $1) as name_taken,
+        not $10::boolean and r.is_owner and r.is_active and ($5::boolean is false or $9::boolean is false) as owners_go,
+        r.guard = 'admin' and $9::boolean is true as no_owner
       from nest_auth_roles r where r.id = $1),
     changed as (
       update nest_auth_roles r set
-        (name, description, is_active, metadata) = row ${WISHED},
+        (name, description, is_active, is_owner, metadata) = row ${WISHED},
         version = r.version + 1,
         updated_at = now()
       from seen
       where r.id = $1 and ($8::integer is null or r.version = $8)
-        and ${CURRENT} is not distinct from (seen.name, seen.description, seen.is_active, seen.metadata)
-        and not seen.name_taken and seen.differs
+        and ${CURRENT} is not distinct from (seen.name, seen.description, seen.is_active, seen.is_owner, seen.metadata)
+        and not seen.name_taken and not seen.owners_go and not seen.no_owner and seen.differs
       returning ${roleColumns('r')}),
     ${roleActivity('changed', {
       type: NestAuthEvents.ROLE_UPDATED,
@@ -180,17 +192,21 @@ const UPDATE = audited<RoleUpdateRow>(
       before: `${CHANGES.before} || ${changedMetadata('seen.metadata', 'changed.metadata')}`,
       after: `${CHANGES.after} || ${changedMetadata('changed.metadata', 'seen.metadata')}`,
     })}
-    select ${COLUMNS}, true as changed, true as differs, false as name_taken from changed
+    select ${COLUMNS}, true as changed, true as differs, false as name_taken, false as owners_go, false as no_owner from changed
     union all
-    select ${COLUMNS}, false, differs, name_taken from seen where not exists (select 1 from changed)`,
+    select ${COLUMNS}, false, differs, name_taken, owners_go, no_owner from seen where not exists (select 1 from changed)`,
   (rows) => rows[0]?.changed === true,
 );
 
-/** Changes what the input names, in one statement; undefined when there is no such role. */
+/**
+ * Changes what the input names, in one statement; undefined when there is no such role. With `isHeld` it may also cease
+ * to make owners.
+ */
 export async function updateRoleRow(
   manager: EntityManager,
   id: string,
-  { name, description, isActive, metadata, expectedVersion }: UpdateRoleInput,
+  { name, description, isActive, isOwner, metadata, expectedVersion }: UpdateRoleInput,
+  isHeld: boolean,
 ): Promise<RoleUpdateRow | undefined> {
   const { removed, merged } = splitPatch(metadata);
   const [row] = await execute(manager, UPDATE, [
@@ -202,6 +218,8 @@ export async function updateRoleRow(
     removed,
     merged,
     expectedVersion ?? null,
+    isOwner ?? null,
+    isHeld,
   ]);
   return row;
 }
@@ -209,10 +227,14 @@ export async function updateRoleRow(
 /** Of the version that was seen, because every change of its permissions counts that up: the activity names them. */
 const DELETE = audited<{ found: boolean; used: boolean; deleted: boolean }>(
   undefined,
-  `with seen as (select version from nest_auth_roles where id = $1),
+  `with seen as (
+      select version, array(select p.name from nest_auth_role_permissions rp join nest_auth_permissions p
+        on p.id = rp.permission_id where rp.role_id = $1 order by p.name) as permissions
+      from nest_auth_roles where id = $1),
     used as (
       select exists (select 1 from nest_auth_user_access_roles where role_id = $1)
-        or exists (select 1 from nest_auth_platform_access_roles where role_id = $1) as used),
+        or exists (select 1 from nest_auth_platform_access_roles where role_id = $1)
+        or exists (select 1 from nest_auth_role_parents where parent_id = $1) as used),
     gone as (
       delete from nest_auth_roles
       where id = $1 and version = (select version from seen) and not (select used from used)
@@ -220,11 +242,7 @@ const DELETE = audited<{ found: boolean; used: boolean; deleted: boolean }>(
     ${roleActivity('gone', {
       type: NestAuthEvents.ROLE_DELETED,
       from: 'gone',
-      before: wholeRole(
-        'gone',
-        `select p.name from nest_auth_role_permissions rp join nest_auth_permissions p on p.id = rp.permission_id
-          where rp.role_id = $1 order by p.name`,
-      ),
+      before: wholeRole('gone', 'select unnest(permissions) from seen'),
     })}
     select exists (select 1 from seen) as found,
       (select used from used) as used,

@@ -1,11 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { EventPublisher } from '../events/event-publisher.js';
+import { Ownership } from '../tenant/ownership.operations.js';
 import { Tenancy } from '../tenant/tenancy.js';
 import type { Page, PageOptions } from '../transaction/keyset.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
 import { AccessSettings } from './access.settings.js';
 import type { AccessDelta, CreateRoleInput, GetRolesOptions, RoleRelations, UpdateRoleInput } from './access.types.js';
+import { Delegation } from './delegation.operations.js';
 import type { NestAuthRole } from './role.entity.js';
 import { RoleOperations } from './role.operations.js';
 
@@ -25,7 +27,13 @@ export class RoleService {
     tenancy: Tenancy,
     settings: AccessSettings,
   ) {
-    this.operations = new RoleOperations(publisher, tenancy, settings);
+    this.operations = new RoleOperations(
+      publisher,
+      tenancy,
+      settings,
+      new Ownership(transactions),
+      new Delegation(transactions, tenancy, settings),
+    );
   }
 
   /**
@@ -52,7 +60,7 @@ export class RoleService {
   }
 
   /**
-   * Removes a role that no access has, with its grants of permissions.
+   * Removes a role that no access has and no role inherits from, with its grants of permissions and what it inherits.
    *
    * Transaction: one statement, in a savepoint inside a transaction; a refusal leaves the caller's transaction usable,
    * also when the role is assigned at the same moment. Announces `RoleDeletedEvent`.
@@ -62,7 +70,10 @@ export class RoleService {
     return this.transactions.operate(manager, (m) => this.operations.delete(m, id));
   }
 
-  /** The role with this id, active or not; null when there is none. One statement, also with its permissions. */
+  /**
+   * The role with this id, active or not; null when there is none. One statement, also with its permissions; with its
+   * parents one more.
+   */
   getRoleById(
     id: string,
     options?: { readonly relations?: RoleRelations },
@@ -127,5 +138,31 @@ export class RoleService {
     return this.transactions.operate(manager, (m) =>
       this.operations.changePermissions(m, roleId, permissions, 'remove'),
     );
+  }
+
+  /**
+   * Makes the roles named the ones from which the role inherits what they grant, and what they inherit themselves; of
+   * concurrent calls exactly one set remains.
+   *
+   * Transaction: one statement, repeated while others change what inherits from what; a refusal changes nothing and
+   * leaves the caller's transaction usable. Announces `RoleParentsChangedEvent` if something changed, and only then
+   * counts the version up.
+   * Tenancy: roles of the same guard, of the role's own tenant or of the system; one of the system inherits from the
+   * system's alone.
+   * Errors: `VALIDATION_FAILED`, `ROLE_NOT_FOUND`, `ROLE_SCOPE_MISMATCH` and `ROLE_CYCLE` with `details.ids`,
+   * `ROLE_DEPTH_EXCEEDED` for more than eight steps within the roles of one owner.
+   */
+  setRoleParents(roleId: string, parentIds: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
+    return this.transactions.operate(manager, (m) => this.operations.parents.change(m, roleId, parentIds, 'set'));
+  }
+
+  /** Lets the role inherit from these too. As {@link setRoleParents} otherwise; repeating it changes nothing. */
+  addRoleParents(roleId: string, parentIds: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
+    return this.transactions.operate(manager, (m) => this.operations.parents.change(m, roleId, parentIds, 'add'));
+  }
+
+  /** Lets the role inherit from these no more. As {@link setRoleParents} otherwise; repeating it changes nothing. */
+  removeRoleParents(roleId: string, parentIds: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
+    return this.transactions.operate(manager, (m) => this.operations.parents.change(m, roleId, parentIds, 'remove'));
   }
 }

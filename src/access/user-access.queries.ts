@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
 import { changedMetadata } from '../audit/changed-values.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
+import { ownsTenant } from '../tenant/ownership.queries.js';
 import { tenantColumns, type TenantRow } from '../tenant/tenant.queries.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
@@ -131,64 +132,84 @@ export function ensureAccess(
   return executeOne(manager, ENSURE, [userId, tenantId, ownRealmOnly]);
 }
 
-/** Of the version that was seen, because every change of its roles counts that up: the activity names them. */
-const DELETE = audited<{ found: boolean; deleted: boolean }>(
+/**
+ * Of the version that was seen, because every change of its roles counts that up: the activity names them. `$3` the
+ * tenant is held, so that an owner may go.
+ */
+const DELETE = audited<{ found: boolean; deleted: boolean; owner_goes: boolean }>(
   undefined,
-  `with seen as (select version from nest_auth_user_accesses where ${OF_USER_AND_TENANT}),
+  `with seen as (
+      select version, not $3::boolean and ${ownsTenant('$1', '$2')} as owner_goes,
+        array(select role_id from nest_auth_user_access_roles where ${OF_USER_AND_TENANT} order by role_id) as role_ids
+      from nest_auth_user_accesses where ${OF_USER_AND_TENANT}),
     gone as (
       delete from nest_auth_user_accesses
-      where ${OF_USER_AND_TENANT} and version = (select version from seen)
+      where ${OF_USER_AND_TENANT} and version = (select version from seen where not owner_goes)
       returning ${COLUMNS}),
     ${accessActivity('gone', {
       type: NestAuthEvents.USER_ACCESS_DELETED,
-      from: 'gone',
-      before: `jsonb_build_object('status', gone.status, 'isDefault', gone.is_default, 'roleIds', to_jsonb(array(
-        select role_id from nest_auth_user_access_roles where ${OF_USER_AND_TENANT} order by role_id)))
+      from: 'gone, seen',
+      before: `jsonb_build_object('status', gone.status, 'isDefault', gone.is_default, 'roleIds', to_jsonb(seen.role_ids))
         || ${changedMetadata('gone.metadata', `'{}'::jsonb`)}`,
     })}
-    select exists (select 1 from seen) as found, exists (select 1 from gone) as deleted`,
+    select exists (select 1 from seen) as found, exists (select 1 from seen where owner_goes) as owner_goes,
+      exists (select 1 from gone) as deleted`,
   (rows) => rows[0]?.deleted === true,
 );
 
-/** False when there was none; undefined when it was changed meanwhile, and the deletion must be tried again. */
+/**
+ * Whether there was one, and whether an owner's is left alone because the tenant is not held; undefined when it was
+ * changed meanwhile, and the deletion must be tried again.
+ */
 export async function deleteAccess(
   manager: EntityManager,
   userId: string,
   tenantId: string,
-): Promise<boolean | undefined> {
-  const { found, deleted } = await executeOne(manager, DELETE, [userId, tenantId]);
-  return found && !deleted ? undefined : deleted;
+  isHeld: boolean,
+): Promise<{ deleted: boolean; ownerGoes: boolean } | undefined> {
+  const { found, deleted, owner_goes: ownerGoes } = await executeOne(manager, DELETE, [userId, tenantId, isHeld]);
+  return found && !deleted && !ownerGoes ? undefined : { deleted, ownerGoes };
 }
 
-const SET_STATUS = audited<UserAccessRow & { changed: boolean }>(
+/** What became of a change of status. */
+interface StatusRow extends UserAccessRow {
+  readonly changed: boolean;
+  /** It is an owner's, and is left alone because the tenant is not held. */
+  readonly owner_goes: boolean;
+}
+
+/** `$4` the tenant is held, so that an owner may go. */
+const SET_STATUS = audited<StatusRow>(
   undefined,
   `with seen as (
-      select status, version from nest_auth_user_accesses where ${OF_USER_AND_TENANT}),
+      select status, version, not $4::boolean and $3 <> 'active' and ${ownsTenant('$1', '$2')} as owner_goes
+      from nest_auth_user_accesses where ${OF_USER_AND_TENANT}),
     changed as (
       update nest_auth_user_accesses a set status = $3, version = a.version + 1, updated_at = now()
       from seen
-      where a.user_id = $1 and a.tenant_id = $2 and a.version = seen.version and a.status <> $3
+      where a.user_id = $1 and a.tenant_id = $2 and a.version = seen.version and a.status <> $3 and not seen.owner_goes
       returning ${accessColumns('a')}),
     ${accessActivity('changed', {
       from: 'changed, seen',
       before: `jsonb_build_object('status', seen.status)`,
       after: `jsonb_build_object('status', changed.status)`,
     })}
-    select ${COLUMNS}, true as changed from changed
+    select ${COLUMNS}, true as changed, false as owner_goes from changed
     union all
-    select ${COLUMNS}, false from nest_auth_user_accesses
+    select ${COLUMNS}, false, exists (select 1 from seen where owner_goes) from nest_auth_user_accesses
       where ${OF_USER_AND_TENANT} and not exists (select 1 from changed)`,
   (rows) => rows[0]?.changed === true,
 );
 
-/** The row as it is now; one whose status is another still was changed by somebody else meanwhile. */
+/** The row as it is now; one whose status is another still, and is no owner's, was changed by somebody else meanwhile. */
 export async function setAccessStatus(
   manager: EntityManager,
   userId: string,
   tenantId: string,
   status: AccessStatusEnum,
-): Promise<(UserAccessRow & { changed: boolean }) | undefined> {
-  const [row] = await execute(manager, SET_STATUS, [userId, tenantId, status]);
+  isHeld: boolean,
+): Promise<StatusRow | undefined> {
+  const [row] = await execute(manager, SET_STATUS, [userId, tenantId, status, isHeld]);
   return row;
 }
 

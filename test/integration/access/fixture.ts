@@ -3,12 +3,18 @@ import { EventEmitter2 } from '@nestjs/event-emitter';
 import { DataSource, type EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 
+import { AccessGrantsReader } from '../../../src/access/access-grants.reader.js';
 import { AccessOperations } from '../../../src/access/access.operations.js';
 import { AccessService } from '../../../src/access/access.service.js';
 import { AccessSettings } from '../../../src/access/access.settings.js';
+import {
+  NestAuthPlatformAccessPermission,
+  NestAuthUserAccessPermission,
+} from '../../../src/access/access-permission.entities.js';
 import { NestAuthPermission } from '../../../src/access/permission.entity.js';
 import { PermissionService } from '../../../src/access/permission.service.js';
 import { NestAuthPlatformAccess } from '../../../src/access/platform-access.entity.js';
+import { NestAuthRoleGraph, NestAuthRoleParent } from '../../../src/access/role-parent.entities.js';
 import { NestAuthRole } from '../../../src/access/role.entity.js';
 import { RoleService } from '../../../src/access/role.service.js';
 import {
@@ -21,6 +27,8 @@ import { NestAuthIdentity } from '../../../src/account/identity.entity.js';
 import { NestAuthUser } from '../../../src/account/user.entity.js';
 import { EventPublisher } from '../../../src/events/event-publisher.js';
 import type { NestAuthEvent } from '../../../src/events/nest-auth.events.js';
+import { RevocationSettings } from '../../../src/revocation/revocation.settings.js';
+import { Revocations } from '../../../src/revocation/revocations.js';
 import { Tenancy } from '../../../src/tenant/tenancy.js';
 import { NestAuthTenant } from '../../../src/tenant/tenant.entity.js';
 import { TenantService } from '../../../src/tenant/tenant.service.js';
@@ -28,7 +36,7 @@ import { NIL_UUID, TenantModeEnum } from '../../../src/tenant/tenant.types.js';
 import { registerPort } from '../../../src/transaction/entity-ports.js';
 import { TransactionHost } from '../../../src/transaction/transaction-host.js';
 import { PREPARED } from '../../support/connection-mode.js';
-import { useDatabase } from '../../support/database.js';
+import { LOCK_WAITS, useDatabase } from '../../support/database.js';
 
 /** The services over a database of their own, without Nest. */
 export interface Access {
@@ -47,12 +55,16 @@ const ENTITIES = [
   NestAuthIdentity,
   NestAuthPermission,
   NestAuthPlatformAccess,
+  NestAuthPlatformAccessPermission,
   NestAuthPlatformAccessRole,
   NestAuthRole,
+  NestAuthRoleGraph,
+  NestAuthRoleParent,
   NestAuthRolePermission,
   NestAuthTenant,
   NestAuthUser,
   NestAuthUserAccess,
+  NestAuthUserAccessPermission,
   NestAuthUserAccessRole,
 ];
 
@@ -87,15 +99,17 @@ async function openAccess(url: string, mode = TenantModeEnum.SHARED): Promise<Ac
   const publisher = new EventPublisher(host, emitter);
   const tenancy = new Tenancy(mode);
   const settings = new AccessSettings(['partner']);
+  // The rights in these tests are changed by raw SQL.
+  const revocations = new Revocations(host, publisher, new RevocationSettings({ cache: false }));
   const operations = new AccessOperations(host, publisher, tenancy);
   registerPort(dataSource, 'access', operations);
   return {
     dataSource,
     host,
     operations,
-    access: new AccessService(host, operations, tenancy),
+    access: new AccessService(host, operations, tenancy, new AccessGrantsReader(host, revocations)),
     roles: new RoleService(host, publisher, tenancy, settings),
-    permissions: new PermissionService(host, publisher, settings),
+    permissions: new PermissionService(host, publisher, settings, tenancy),
     tenants: new TenantService(host, publisher, tenancy),
     events,
     statements,
@@ -214,9 +228,8 @@ export async function waitingFor<T>(
 /** Until some session of this database waits for a lock. */
 async function untilBlocked(dataSource: DataSource): Promise<void> {
   const deadline = Date.now() + 5_000;
-  const sql = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
   while (Date.now() < deadline) {
-    const waiting = await dataSource.query<unknown[]>(sql);
+    const waiting = await dataSource.query<unknown[]>(LOCK_WAITS);
     if (waiting.length > 0) return;
   }
   throw new Error('nothing waits for the open transaction');
