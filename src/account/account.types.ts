@@ -20,7 +20,10 @@ export type Metadata = Readonly<Record<string, unknown>>;
 export interface IdentityInput {
   /** The provider's name, such as `google`. `email` and `phone` follow from the user's own fields. */
   readonly provider: string;
-  /** The account's stable id at the provider (the `sub` of OpenID Connect), never its email. */
+  /**
+   * The account's stable id at the provider, never its email. For one of `identityProviders` what `externalAccountId`
+   * makes of issuer and subject.
+   */
   readonly providerId: string;
   readonly metadata?: Metadata;
 }

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
-import { NestAuthError } from '../errors/nest-auth.error.js';
+import { isNestAuthError, NestAuthError } from '../errors/nest-auth.error.js';
 import { InputIssues } from '../errors/input.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import type { CreateUserInput, CreateUsersOptions, CreateUsersResult, CreateUsersRow } from './account.types.js';
@@ -136,17 +136,22 @@ export class BulkCreateOperations {
   }
 
   async #insert(manager: EntityManager, planned: readonly Planned[]): Promise<Row[]> {
-    const wanted: { readonly row: Planned; readonly user: NewUser; readonly input: Creation['input'] }[] = [];
+    const wanted: Wanted[] = [];
+    const results: Row[] = [];
+    const judged = new Map<string, NestAuthError | null>();
     for (const row of planned) {
       const input = await this.creations.beforeCreate(manager, row.creation);
-      wanted.push({ row, input, user: { ...this.creations.newUser(row.creation, input), id: uuidv7() } });
+      const user = { ...this.creations.newUser(row.creation, input), id: uuidv7() };
+      const refusal = await this.#refusalOf(manager, user, judged);
+      if (refusal === null) wanted.push({ row, input, user });
+      else results.push({ index: row.index, error: refusal });
     }
+    if (wanted.length === 0) return results;
     const users = wanted.map(({ user }) => user);
     const { realmId = '', tenantId = null } = users[0] ?? {};
     if (tenantId !== null && !(await holdTenant(manager, tenantId))) throw tenantNotFound();
     const outcome = new Map((await insertUsers(manager, realmId, tenantId, users)).map((row) => [row.id, row]));
     const refusals = await this.#refusals(manager, realmId, users, outcome);
-    const results: Row[] = [];
     for (const { row, user, input } of wanted) {
       const error = refusals.get(user.id);
       const createdAt = outcome.get(user.id)?.created_at;
@@ -159,6 +164,27 @@ export class BulkCreateOperations {
       results.push({ index: row.index, user: made });
     }
     return results;
+  }
+
+  /** Whether whoever acts may give the roles of the row; the same ones are usually on many rows. */
+  async #refusalOf(
+    manager: EntityManager,
+    user: NewUser,
+    judged: Map<string, NestAuthError | null>,
+  ): Promise<NestAuthError | null> {
+    const key = `${user.roleIds.join()}/${user.platformRoleIds.join()}`;
+    let refusal = judged.get(key);
+    if (refusal === undefined) {
+      refusal = await this.creations.assertMayGive(manager, user).then(
+        () => null,
+        (error: unknown) => {
+          if (isNestAuthError(error, 'GRANT_NOT_HELD')) return error;
+          throw error;
+        },
+      );
+      judged.set(key, refusal);
+    }
+    return refusal;
   }
 
   /** Why rows were not made, by id; rows that lost a race half-way are taken back first. */
@@ -206,6 +232,12 @@ export class BulkCreateOperations {
     }
     return taken === undefined ? lostEveryRace(this.transactions.hidesRows) : conflictError(taken.map(fieldOf));
   }
+}
+
+interface Wanted {
+  readonly row: Planned;
+  readonly user: NewUser;
+  readonly input: Creation['input'];
 }
 
 function checkOptions(inputs: readonly CreateUserInput[], options: CreateUsersOptions): number {

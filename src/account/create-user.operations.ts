@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { CommitOutcomeUnknownError, isNestAuthError, NestAuthError } from '../errors/nest-auth.error.js';
+import type { Delegation } from '../access/delegation.operations.js';
 import type { EventPublisher } from '../events/event-publisher.js';
 import { UserCreatedEvent, UserRegisteredEvent } from '../events/nest-auth.events.js';
 import type { Tenancy } from '../tenant/tenancy.js';
@@ -39,6 +40,7 @@ export class CreateUserOperations {
     private readonly events: EventPublisher,
     private readonly tenancy: Tenancy,
     private readonly hooks: HookRunner,
+    private readonly delegation: Delegation,
     private readonly defaultRegion: string | undefined,
   ) {}
 
@@ -73,10 +75,23 @@ export class CreateUserOperations {
   async create(manager: EntityManager, creation: Creation): Promise<NestAuthUser> {
     const input = await this.beforeCreate(manager, creation);
     const wanted = this.newUser(creation, input);
-    const row = await this.#insert(manager, wanted);
+    const row = await this.#granting(manager, wanted, (m) => this.#insert(m, wanted));
     const user = madeUser(wanted, row.created_at as Date, manager);
     await this.afterCreate(manager, user, input, creation);
     return user;
+  }
+
+  /** Whoever acts gives no roles that grant more than they hold. */
+  async assertMayGive(manager: EntityManager, { tenantId, roleIds, platformRoleIds }: NewUser): Promise<void> {
+    if (roleIds.length > 0) await this.delegation.assertMayGrant(manager, { tenantId }, { roleIds });
+    if (platformRoleIds.length > 0) {
+      await this.delegation.assertMayGrant(manager, { tenantId: null }, { roleIds: platformRoleIds });
+    }
+  }
+
+  #granting<T>(manager: EntityManager, user: NewUser, write: (manager: EntityManager) => Promise<T>): Promise<T> {
+    if (user.roleIds.length + user.platformRoleIds.length === 0) return write(manager);
+    return this.delegation.guard(manager, (m) => this.assertMayGive(m, user), write);
   }
 
   /** The row to write for an input that hooks may have changed. */

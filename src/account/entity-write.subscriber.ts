@@ -9,10 +9,12 @@ import type {
   UpdateEvent,
 } from 'typeorm';
 import { NestAuthError } from '../errors/nest-auth.error.js';
+import type { Ownership } from '../tenant/ownership.operations.js';
 import { NestAuthBaseEntity } from '../transaction/base.entity.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
 import { LOGIN_PROVIDERS } from './account.types.js';
 import type { LifecycleDependents } from './lifecycle-dependents.js';
+import { keepOwners, keepOwnersOfRemoved } from './owner-writes.policy.js';
 import { alignStatus, refusal, refuseMoments } from './status-writes.policy.js';
 
 /** Junction tables behind many-to-many relations, and what to call instead of saving the relation. */
@@ -29,7 +31,10 @@ const JUNCTIONS: Readonly<Record<string, string>> = {
  * in step; a save of an entity that has changed meanwhile is refused. Raw SQL passes this by and meets the constraints.
  */
 export class EntityWriteSubscriber implements EntitySubscriberInterface {
-  constructor(private readonly dependents: LifecycleDependents) {}
+  constructor(
+    private readonly dependents: LifecycleDependents,
+    private readonly ownership: Ownership,
+  ) {}
 
   afterLoad(entity: ObjectLiteral, event?: LoadEvent<ObjectLiteral>): void {
     if (entity instanceof NestAuthBaseEntity && event !== undefined) rememberOrigin(entity, event.manager);
@@ -42,15 +47,19 @@ export class EntityWriteSubscriber implements EntitySubscriberInterface {
     throw refusal('A user made through the ORM would have no identities; call UserService.createUser()');
   }
 
-  beforeUpdate(event: UpdateEvent<ObjectLiteral>): void {
+  async beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> {
     const { metadata, entity, databaseEntity } = event;
     if (entity === undefined || !metadata.tableName.startsWith('nest_auth_')) return;
     assertFresh(entity, databaseEntity, metadata);
     refuseIdentityKey(metadata, entity, databaseEntity);
-    if (metadata.tableName !== 'nest_auth_users') return;
+    if (metadata.tableName === 'nest_auth_users') this.#checkUser(event, entity);
+    if (databaseEntity !== undefined) await keepOwners(this.ownership, event);
+  }
+
+  #checkUser({ updatedColumns, databaseEntity }: UpdateEvent<ObjectLiteral>, entity: ObjectLiteral): void {
     // Without the loaded row this is `manager.update` or a query builder, and `entity` is what will be set.
     const changed =
-      databaseEntity === undefined ? Object.keys(entity) : event.updatedColumns.map(({ propertyName }) => propertyName);
+      databaseEntity === undefined ? Object.keys(entity) : updatedColumns.map(({ propertyName }) => propertyName);
     refuseLoginColumns(changed);
     refuseMoments(changed);
     alignStatus(entity, changed, databaseEntity);
@@ -72,9 +81,10 @@ export class EntityWriteSubscriber implements EntitySubscriberInterface {
     throw refusal('A soft deletion also frees the logins; call UserLifecycleService.softDeleteById()');
   }
 
-  beforeRemove(event: RemoveEvent<ObjectLiteral>): void {
+  async beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> {
     this.#refuseJunction(event.metadata, 'removed from');
     refuseLoginIdentity(event.metadata, event.entity);
+    await keepOwnersOfRemoved(this.ownership, event);
   }
 
   #refuseJunction(metadata: EntityMetadata, verb: string): void {

@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto';
 import argon2 from 'argon2';
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import type { HashedPassword } from './hashed-password.js';
+import { encodeLegacyHash, type LegacyHashInput, readImportedHash } from './imported-hash.policy.js';
+import { loadBcrypt, verifyImportedHash } from './imported-hash.verifier.js';
 
 /** How passwords are hashed. */
 export interface PasswordSettings {
@@ -40,6 +42,10 @@ const ARGON2 = /^\$argon2(?:id|i|d)\$v=19\$m=\d{1,10},t=\d{1,10},p=\d{1,3}\$[A-Z
 
 const hashes = new WeakSet<object>();
 
+/** What an imported hash of argon2 may cost. */
+const MAX_IMPORTED_MEMORY_KIB = 262_144;
+const MAX_IMPORTED_PASSES = 16;
+
 /** Hashes and verifies passwords with argon2id, a bounded number at once. Touches no database. */
 export class PasswordService {
   readonly #settings: PasswordSettings;
@@ -69,21 +75,56 @@ export class PasswordService {
 
   /**
    * Whether `password` is the one that was hashed. Without a stored hash the answer is false at the same cost, so that
-   * the time does not tell whether there is one (OWASP ASVS 6.3.8).
+   * the time does not tell whether there is one (OWASP ASVS 6.3.8). A hash of another system takes as long as it takes.
+   *
+   * @throws `HASHING_BUSY` when the queue is full; `INVALID_OPTIONS` for a hash of bcrypt without the package `bcrypt`.
    */
   async verify(stored: string | null, password: string): Promise<boolean> {
     if (typeof password !== 'string' || password === '' || Buffer.byteLength(password) > MAX_PASSWORD_BYTES)
       return false;
-    // What is no hash of argon2 (from another system, say) matches nothing, like none at all.
+    const imported = stored === null ? null : readImportedHash(stored);
+    if (imported !== null) return this.#bounded(() => verifyImportedHash(imported, password));
+    // What is no hash at all matches nothing, like none.
     const real = stored !== null && ARGON2.test(stored);
     const against = real ? stored : (await this.#dummyHash()).phc;
     const matches = await this.#bounded(() => argon2.verify(against, Buffer.from(password)));
     return real && matches;
   }
 
-  /** Whether a stored hash was made with other parameters than those of now. */
+  /**
+   * Takes a hash that another system has made, for `createUser({ password })`, `createUsers` or `setPassword`. It is
+   * verified as it is, and replaced by one of argon2id when the person signs in.
+   *
+   * Forms: bcrypt (`$2a$`, `$2b$`, `$2y$`; needs the package `bcrypt`), argon2, scrypt in PHC form, PBKDF2 as PHC, passlib
+   * and Django write it. For `hash + salt` see {@link legacy}.
+   *
+   * @throws `VALIDATION_FAILED` for another form, or one that costs too much; `INVALID_OPTIONS` without `bcrypt`.
+   */
+  async importHash(stored: string): Promise<HashedPassword> {
+    const imported = typeof stored === 'string' ? readImportedHash(stored) : null;
+    if (imported?.scheme === 'bcrypt') await loadBcrypt();
+    if (imported === null && !isImportableArgon2(stored)) {
+      const message = 'must be a hash of a known form, with parameters that one sign-in may cost';
+      throw new NestAuthError('VALIDATION_FAILED', `The hash cannot be imported: it ${message}`, {
+        details: { issues: [{ path: 'stored', message }] },
+      });
+    }
+    return brand(stored);
+  }
+
+  /**
+   * The form in which a hash and its salt are kept, for {@link importHash}: `$pbkdf2-sha512$i=10000$<salt>$<hash>` or
+   * `$scrypt$ln=14,r=8,p=1$<salt>$<hash>`, both in Base64 without padding.
+   *
+   * @throws `VALIDATION_FAILED` for what cannot be one.
+   */
+  static legacy(input: LegacyHashInput): string {
+    return encodeLegacyHash(input);
+  }
+
+  /** Whether a stored hash was made by another algorithm, or with other parameters, than those of now. */
   needsRehash(stored: string): boolean {
-    if (!ARGON2.test(stored)) return true;
+    if (!ARGON2.test(stored) || !stored.startsWith('$argon2id$')) return true;
     const { memoryKiB, iterations, parallelism } = this.#settings;
     return argon2.needsRehash(stored, { memoryCost: memoryKiB, timeCost: iterations, parallelism });
   }
@@ -121,6 +162,17 @@ export class PasswordService {
 /** True for what `PasswordService.hash` returned, and for nothing that came from outside. */
 export function isHashedPassword(value: unknown): value is HashedPassword {
   return typeof value === 'object' && value !== null && hashes.has(value);
+}
+
+/** Of argon2, within the limits. */
+function isImportableArgon2(stored: unknown): boolean {
+  if (typeof stored !== 'string' || !ARGON2.test(stored)) return false;
+  const [, memory, passes, lanes] = /\$m=(\d+),t=(\d+),p=(\d+)\$/.exec(stored) ?? [];
+  return (
+    Number(memory) <= MAX_IMPORTED_MEMORY_KIB &&
+    Number(passes) <= MAX_IMPORTED_PASSES &&
+    Number(lanes) <= MAX_IMPORTED_PASSES
+  );
 }
 
 function brand(phc: string): HashedPassword {

@@ -1,5 +1,6 @@
 import type { ObjectLiteral } from 'typeorm';
 import { NestAuthError } from '../errors/nest-auth.error.js';
+import { either } from '../transaction/either.js';
 import { UserStatusEnum } from './account.types.js';
 
 /** What may become of a user's status when a host saves the entity: activation and deactivation, with their moments. */
@@ -60,12 +61,12 @@ function moveLoaded(entity: ObjectLiteral, target: UserStatusEnum, from: UserSta
 const ACTIVATED = {
   status: UserStatusEnum.ACTIVE,
   isActive: true,
-  activatedAt: () => `CASE WHEN status = 'active' THEN activated_at ELSE now() END`,
+  activatedAt: () => either(`status = 'active'`, 'activated_at', 'now()'),
   deactivatedAt: null,
 };
 
 const DEACTIVATED = {
   status: () => `CASE WHEN status = 'active' THEN 'inactive' ELSE status END`,
   isActive: false,
-  deactivatedAt: () => `CASE WHEN status = 'active' THEN now() ELSE deactivated_at END`,
+  deactivatedAt: () => either(`status = 'active'`, 'now()', 'deactivated_at'),
 };

@@ -3,7 +3,9 @@ import { activity, type ActivityParts, audited } from '../audit/audited-statemen
 import { changedMetadata, differences, moment } from '../audit/changed-values.js';
 import { METADATA_LIMITS } from '../errors/input.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
+import { isBound, ownedTenants } from '../tenant/ownership.queries.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
+import { either } from '../transaction/either.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
 import { untilDecided } from '../transaction/optimistic.js';
 import { execute, returnsRows, type Statement } from '../transaction/statement.js';
@@ -54,17 +56,26 @@ export function statusSet(isActive: string): string {
   return `status = case when ${isActive}::boolean is null then u.status when ${isActive} then 'active'
         when u.status = 'active' then 'inactive' else u.status end,
       is_active = coalesce(${isActive}, u.is_active),
-      activated_at = case when ${isActive} and u.status <> 'active' then now() else u.activated_at end,
-      deactivated_at = case when ${isActive} then null when not ${isActive} and u.status = 'active' then now()
-        else u.deactivated_at end`;
+      activated_at = ${either(`${isActive} and u.status <> 'active'`, 'now()', 'u.activated_at')},
+      deactivated_at = ${either(`not ${isActive} and u.status = 'active'`, 'now()', `case when ${isActive} then null else u.deactivated_at end`)}`;
 }
 
-/** Answers the user as it was; with `on_hold` the user is still there. */
-const DELETE = audited<UserRow & { on_hold: boolean }>(
+/** What a statement found by which an owner would cease to be active. */
+interface OwnerPart {
+  /** Tenants that the user owns and that are not held yet: nothing was written for them. Null when there are none. */
+  readonly owned: readonly string[] | null;
+}
+
+/** Answers the user as it was; with `on_hold` or `raced` the user is still there. `$2` are the tenants that are held. */
+const DELETE = audited<UserRow & OwnerPart & { on_hold: boolean; raced: boolean }>(
   undefined,
-  `with held as (select ${COLUMNS} from nest_auth_users where id = $1 and ${LIVE} for update),
+  `with ${ownedTenants('array[$1::uuid]', '$2::uuid[]', `u.legal_hold_at is null and u.${LIVE}`, userColumns('u')).join(',\n  ')},
+  held as (
+    select ${COLUMNS}, ownership_version from nest_auth_users
+    where id = $1 and ${LIVE} and id not in (select id from bound) for update),
   gone as (
-    delete from nest_auth_users u using held where u.id = held.id and held.legal_hold_at is null
+    delete from nest_auth_users u using held
+    where u.id = held.id and u.id = $1 and held.legal_hold_at is null and not ${isBound('held')}
     returning ${userColumns('u')}),
   logins as (delete from nest_auth_identities i using gone where i.user_id = gone.id),
   ${userActivity('gone', {
@@ -72,10 +83,12 @@ const DELETE = audited<UserRow & { on_hold: boolean }>(
     from: 'gone',
     before: `jsonb_strip_nulls(${userValues('gone')}) || ${changedMetadata('gone.metadata', `'{}'::jsonb`)}`,
   })}
-  select ${COLUMNS}, false as on_hold from gone
+  select ${COLUMNS}, false as on_hold, false as raced, null::uuid[] as owned from gone
   union all
-  select ${COLUMNS}, true from held where legal_hold_at is not null`,
-  ([row]) => row?.on_hold === false,
+  select ${COLUMNS}, legal_hold_at is not null, legal_hold_at is null, null from held where not exists (select 1 from gone)
+  union all
+  select ${userColumns('bound')}, false, false, owned.tenant_ids from bound join owned on owned.user_id = bound.id`,
+  ([row]) => row !== undefined && !row.on_hold && !row.raced && row.owned === null,
 );
 
 const SET_PASSWORD = audited<UserRow>(
@@ -119,7 +132,7 @@ function verification(column: 'email' | 'phone', verified: boolean): Statement<C
       changed as (
         update nest_auth_users u
         set ${at} = ${verified ? 'now()' : 'null'}, version = u.version + 1, updated_at = now()
-        from held where u.id = held.id
+        from held where u.id = held.id and u.id = $1
         returning ${userColumns('u')}),
       ${updateActivity('held')}
       select ${COLUMNS}, true as changed, false as raced from changed
@@ -148,15 +161,17 @@ const OF_VERSION = '($5::integer is null or u.version = $5)';
  * `$5` null accepts any version. The conditions are answered as they were seen before: if they held and yet nothing
  * was written, somebody else was faster.
  */
-const PATCH = audited<ChangeRow & { fits: boolean; of_version: boolean; barred: boolean }>(
+const PATCH = audited<ChangeRow & OwnerPart & { fits: boolean; of_version: boolean; barred: boolean }>(
   'user_patch',
-  `with seen as (
+  `with ${ownedTenants('array[$1::uuid]', '$6::uuid[]', `u.${LIVE} and $2 is false and ${OF_VERSION} and ${FITS}`).join(',\n  ')},
+  seen as (
     select ${COLUMNS}, ${FITS} as fits, ${OF_VERSION} as of_version, ${DIFFERS} as differs,
       ${BARRED} as barred
     from nest_auth_users u where id = $1 and ${LIVE}),
   held as (
-    select ${COLUMNS} from nest_auth_users u
+    select ${COLUMNS}, ownership_version from nest_auth_users u
     where u.id = $1 and ${LIVE} and ${OF_VERSION} and ${DIFFERS} and ${FITS} and not ${BARRED}
+      and u.id not in (select id from bound)
     for no key update),
   changed as (
     update nest_auth_users u set
@@ -164,23 +179,35 @@ const PATCH = audited<ChangeRow & { fits: boolean; of_version: boolean; barred: 
       metadata = ${MERGED},
       version = u.version + 1,
       updated_at = now()
-    from held where u.id = held.id
+    from held where u.id = held.id and u.id = $1 and not ($2 is false and ${isBound('held')})
     returning ${userColumns('u')}),
   ${updateActivity('held')}
-  select ${COLUMNS}, true as changed, false as raced, true as fits, true as of_version, false as barred from changed
+  select ${COLUMNS}, true as changed, false as raced, true as fits, true as of_version, false as barred,
+    null::uuid[] as owned from changed
   union all
-  select ${COLUMNS}, false, differs and fits and of_version and not barred, fits, of_version, barred
+  select ${COLUMNS}, false, differs and fits and of_version and not barred and not exists (select 1 from bound), fits,
+    of_version, barred, (select tenant_ids from owned where exists (select 1 from bound))
   from seen where not exists (select 1 from changed)`,
   (rows) => rows[0]?.changed === true,
 );
 
-/** Deletes the user unless a legal hold keeps it; null for no such user. */
+/** What became of a deletion; the user is still there when on hold, or as an owner of tenants that are not held. */
+export interface DeleteOutcome extends OwnerPart {
+  readonly user: NestAuthUser;
+  readonly onHold: boolean;
+  /** Another transaction has changed what decides: try again. */
+  readonly raced: boolean;
+}
+
+/** Deletes the user unless a legal hold keeps it, or tenants that are owned and not `held`; null for no such user. */
 export async function deleteUserRow(
   manager: EntityManager,
   id: string,
-): Promise<{ user: NestAuthUser; onHold: boolean } | null> {
-  const [row] = await execute(manager, DELETE, [id]);
-  return row === undefined ? null : { user: toUser(row, manager), onHold: row.on_hold };
+  held: readonly string[],
+): Promise<DeleteOutcome | null> {
+  const [row] = await execute(manager, DELETE, [id, held]);
+  if (row === undefined) return null;
+  return { user: toUser(row, manager), onHold: row.on_hold, raced: row.raced, owned: row.owned };
 }
 
 export async function storePasswordHash(
@@ -213,7 +240,7 @@ export interface UserPatch {
 }
 
 /** What became of a patch; the row is unchanged when it did not fit, was not of the version, or had nothing to do. */
-export interface PatchOutcome {
+export interface PatchOutcome extends OwnerPart {
   readonly user: NestAuthUser;
   readonly changed: boolean;
   /** False when the metadata would outgrow its limit. */
@@ -223,14 +250,15 @@ export interface PatchOutcome {
   readonly barred: boolean;
 }
 
-/** Applies a change of status and metadata; null for no such user. */
+/** Applies a change of status and metadata; null for no such user. A deactivation needs what the user owns `held`. */
 export async function patchUser(
   manager: EntityManager,
   id: string,
   { isActive, metadata = {}, expectedVersion }: UserPatch,
+  held: readonly string[],
 ): Promise<PatchOutcome | null> {
   const { removed, merged } = splitPatch(metadata);
-  const values = [id, isActive ?? null, removed, merged, expectedVersion ?? null];
+  const values = [id, isActive ?? null, removed, merged, expectedVersion ?? null, held];
   const row = await untilDecided(() => attempt(manager, PATCH, values));
   if (row === null) return null;
   return {
@@ -239,6 +267,7 @@ export async function patchUser(
     fits: row.fits,
     ofVersion: row.of_version,
     barred: row.barred,
+    owned: row.owned,
   };
 }
 

@@ -94,6 +94,10 @@ export class NestAuthUser extends NestAuthBaseEntity {
   @Column({ name: 'security_stamp', type: 'integer', default: 1, select: false, insert: false, update: false })
   securityStamp?: number;
 
+  /** Counts how often another owner of a tenant could leave because this one stays. */
+  @Column({ name: 'ownership_version', type: 'integer', default: 0, select: false, insert: false, update: false })
+  ownershipVersion?: number;
+
   @Column({ name: 'status', type: 'text', default: UserStatusEnum.ACTIVE })
   status!: UserStatusEnum;
 

@@ -2,7 +2,8 @@ import type { EntityManager } from 'typeorm';
 import type { EventPublisher } from '../events/event-publisher.js';
 import { UserDeletedEvent, UserUpdatedEvent } from '../events/nest-auth.events.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
-import { shielded } from '../transaction/optimistic.js';
+import type { OwnerCheck, Ownership } from '../tenant/ownership.operations.js';
+import { shielded, untilDecided } from '../transaction/optimistic.js';
 import { type UpdateUserInput, UserStatusEnum } from './account.types.js';
 import { loginChange, writeLoginChange } from './change-login.queries.js';
 import type { HookRunner } from './hook-runner.js';
@@ -22,7 +23,14 @@ import {
   userNotFound,
   userOnLegalHold,
 } from './user-refusals.policy.js';
-import { deleteUserRow, patchUser, setVerified } from './user-change.queries.js';
+import {
+  type DeleteOutcome,
+  deleteUserRow,
+  type PatchOutcome,
+  patchUser,
+  setVerified,
+  type UserPatch,
+} from './user-change.queries.js';
 import { findUserById, lockUser } from './user.queries.js';
 
 /** The rules of changing and deleting users. Each function runs on the manager it is given. */
@@ -31,6 +39,7 @@ export class UserOperations {
     private readonly events: EventPublisher,
     private readonly hooks: HookRunner,
     private readonly dependents: LifecycleDependents,
+    private readonly ownership: Ownership,
     private readonly defaultRegion: string | undefined,
   ) {}
 
@@ -74,7 +83,7 @@ export class UserOperations {
   /** Changes status and metadata only, without hooks. */
   async patch(manager: EntityManager, id: string, input: UpdateUserInput): Promise<NestAuthUser> {
     const update = prepareUpdate(input, this.defaultRegion);
-    const found = await patchUser(manager, id, update);
+    const found = await this.#patch(manager, id, update);
     if (found === null) throw userNotFound(id);
     const { user, changed, fits, ofVersion, barred } = found;
     if (!ofVersion) throw staleVersion();
@@ -124,12 +133,13 @@ export class UserOperations {
     const change = loginChange(before, emailNorm, update);
     if (change === null) {
       const { isActive, metadata } = update;
-      const patched = await patchUser(manager, before.id, { isActive, metadata });
+      const patched = await this.#patch(manager, before.id, { isActive, metadata });
       if (patched?.fits === false) throw metadataTooLarge();
       return patched?.user ?? null;
     }
     assertStaysRecognisable(before, update);
     assertMetadataFits(before, update);
+    if (before.isActive && update.isActive === false) await this.ownership.assertUserMayLeave(manager, before.id);
     const after = await writeLoginChange(manager, before, change);
     if (after !== null) return after;
     const conflict = await findLoginConflict(manager, {
@@ -161,15 +171,24 @@ export class UserOperations {
       await this.hooks.run(manager, ({ beforeDelete }) => beforeDelete?.(locked.user, manager));
     }
     // PostgreSQL checks a foreign key of the host by failing the statement, which must not take the caller down.
-    const found = await shielded(manager, (inner) => deleteUserRow(inner, id)).catch((error: unknown) => {
-      throw asUserInUse(error);
-    });
+    const found = await this.ownership
+      .keep(manager, { userIds: [id] }, (m, held) => attemptDelete(m, id, held))
+      .catch((error: unknown) => {
+        throw asUserInUse(error);
+      });
     if (found === null) throw userNotFound(id);
     const { user, onHold } = found;
     if (onHold) throw userOnLegalHold(id);
     await this.hooks.run(manager, ({ afterDelete }) => afterDelete?.(user, manager));
     this.events.publish(manager, new UserDeletedEvent(user));
     return user;
+  }
+
+  #patch(manager: EntityManager, id: string, patch: UserPatch): Promise<PatchOutcome | null> {
+    return this.ownership.keep(manager, { userIds: [id] }, async (m, held) => {
+      const result = await patchUser(m, id, patch, held);
+      return { result, owned: result?.owned ?? null };
+    });
   }
 
   async getOrThrow(manager: EntityManager, id: string): Promise<NestAuthUser> {
@@ -191,6 +210,18 @@ export class UserOperations {
   ): void {
     this.events.publish(manager, new UserUpdatedEvent(user, input, changed));
   }
+}
+
+async function attemptDelete(
+  manager: EntityManager,
+  id: string,
+  held: readonly string[],
+): Promise<OwnerCheck<DeleteOutcome | null>> {
+  const found = await untilDecided(async () => {
+    const result = await shielded(manager, (inner) => deleteUserRow(inner, id, held));
+    return result?.raced === true ? undefined : { result };
+  });
+  return { ...found, owned: found.result?.owned ?? null };
 }
 
 function changedFields({ isActive, metadata }: UpdateUserInput): string[] {

@@ -7,15 +7,28 @@ import { IdentityContext } from '../audit/identity-context.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import type { EventPublisher } from '../events/event-publisher.js';
 import { UserLoggedInEvent, UserLoginFailedEvent } from '../events/nest-auth.events.js';
+import { addressOf } from '../rate-limit/network.policy.js';
 import { shielded } from '../transaction/optimistic.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import type { AccessTokenSigner } from './access-token.signer.js';
 import type { IssuingRow } from './live-session.queries.js';
 import { hashOf, newRefreshToken } from './refresh-token.policy.js';
+import type { LockoutOperations } from './lockout.operations.js';
+import type { Attempt, Verdict } from './lockout.queries.js';
 import type { SessionSettings } from './session.settings.js';
 import type { SessionTokens, SignInRefusal, SignInResult } from './session.types.js';
 import type { PreparedSignIn } from './sign-in-input.policy.js';
 import { type CredentialsRow, findCredentials, openSession, writeFailedSignIn } from './sign-in.queries.js';
+
+/** Somebody who has shown who they are, and under which stamp that was. */
+export type ProvenUser = Pick<CredentialsRow, 'id' | 'security_stamp'>;
+
+/** A session that is open, before anybody has its tokens. */
+export interface OpenedSession {
+  readonly user: NestAuthUser;
+  readonly issuing: IssuingRow;
+  readonly refreshToken: string;
+}
 
 /** Somebody whose password was right. */
 type Proven = CredentialsRow & { readonly password_hash: string };
@@ -31,23 +44,69 @@ export class AuthOperations {
     private readonly passwords: PasswordService,
     private readonly signer: AccessTokenSigner,
     private readonly settings: SessionSettings,
+    private readonly lockout: LockoutOperations,
   ) {}
 
   /** Look up, verify, write: the same steps at the same cost for everybody, and one refusal for all reasons. */
   async signIn(manager: EntityManager | undefined, wanted: PreparedSignIn): Promise<SignInResult> {
-    const { realmId, provider, login, password } = wanted;
+    const { realmId, provider, login } = wanted;
     const found = await this.transactions.operate(manager, (m) =>
       findCredentials(m, { realmId, provider, login: login ?? '' }),
     );
-    const matches = await this.passwords.verify(found?.password_hash ?? null, password);
-    const proven = provenOf(found, matches);
+    const attempt = this.lockout.attemptOf(found?.id, wanted);
+    return this.lockout.inTurn(manager, attempt, () => this.#try(manager, found, wanted, attempt));
+  }
+
+  async #try(
+    manager: EntityManager | undefined,
+    found: CredentialsRow | null,
+    wanted: PreparedSignIn,
+    attempt: Attempt,
+  ): Promise<SignInResult> {
+    const { password } = wanted;
+    const verdict = await this.lockout.reserve(manager, attempt);
+    const proven = await this.#prove(manager, found, password, attempt, verdict);
     if (typeof proven === 'string') return this.#refuse(manager, found, wanted, proven);
     const rehashed = await this.#rehash(proven, password);
-    const refreshToken = newRefreshToken(proven.id);
-    const opened = await asUser(proven.id, () => this.#open(manager, proven, wanted.tenantId, refreshToken));
+    const opened = await this.open(manager, proven, wanted.tenantId);
     if (opened === null) return this.#refuse(manager, found, wanted, 'no_access_to_tenant');
+    await this.lockout.forgive(manager, attempt, verdict);
     if (rehashed !== undefined) await this.#upgrade(manager, proven, rehashed);
-    return { ...(await this.issue(proven.id, opened.issuing, refreshToken)), user: opened.user };
+    return this.admit(opened);
+  }
+
+  /**
+   * Opens the session of somebody who is proven, by whatever that was: the one place to demand more than that. Null when
+   * what was proven does not hold any more, or the user is no active member of the tenant.
+   */
+  open(manager: EntityManager | undefined, proven: ProvenUser, tenantId: string | null): Promise<OpenedSession | null> {
+    const refreshToken = newRefreshToken(proven.id);
+    return asUser(proven.id, async () => {
+      const opened = await this.#open(manager, proven, tenantId, refreshToken);
+      return opened === null ? null : { ...opened, refreshToken };
+    });
+  }
+
+  /** What somebody gets whose session is open. */
+  async admit({ user, issuing, refreshToken }: OpenedSession): Promise<SignInResult> {
+    return { ...(await this.issue(user.id, issuing, refreshToken)), user };
+  }
+
+  /** Whoever is locked pays for a hash, too, and learns nothing by it. */
+  async #prove(
+    manager: EntityManager | undefined,
+    found: CredentialsRow | null,
+    password: string,
+    attempt: Attempt,
+    verdict: Verdict,
+  ): Promise<Proven | SignInRefusal> {
+    const isAllowed = verdict !== 'refused';
+    const stored = isAllowed ? (found?.password_hash ?? null) : null;
+    const matches = await this.passwords.verify(stored, password).catch(async (error: unknown) => {
+      if (isAllowed) await this.lockout.giveBack(manager, attempt, verdict);
+      throw error;
+    });
+    return isAllowed ? provenOf(found, matches) : 'locked';
   }
 
   /** The tokens of a session. */
@@ -68,7 +127,7 @@ export class AuthOperations {
 
   #open(
     manager: EntityManager | undefined,
-    { id, security_stamp: stamp }: Proven,
+    { id, security_stamp: stamp }: ProvenUser,
     tenantId: string | null,
     refreshToken: string,
   ): Promise<{ user: NestAuthUser; issuing: IssuingRow } | null> {
@@ -76,7 +135,8 @@ export class AuthOperations {
     const { ip = null, userAgent = null } = IdentityContext.current;
     return this.transactions.operate(manager, async (m) => {
       const tokenHash = hashOf(refreshToken);
-      const made = { userId: id, stamp, tenantId, tokenHash, idleSeconds, maxSeconds, ip, userAgent };
+      const from = { ip: ip === null ? null : addressOf(ip), userAgent };
+      const made = { userId: id, stamp, tenantId, tokenHash, idleSeconds, maxSeconds, ...from };
       const opened = await openSession(m, made);
       if (opened !== null) this.events.publish(m, new UserLoggedInEvent(opened.user));
       return opened;
@@ -107,12 +167,21 @@ export class AuthOperations {
     { tenantId }: PreparedSignIn,
     reason: SignInRefusal,
   ): Promise<never> {
-    const userId = found?.id ?? null;
-    await this.transactions.operate(manager, async (m) => {
+    await this.recordRefusal(manager, found?.id ?? null, tenantId, reason);
+    throw new NestAuthError('INVALID_CREDENTIALS', 'The sign-in is refused: login and password do not fit');
+  }
+
+  /** Why somebody was refused, for the activity log and for listeners. */
+  recordRefusal(
+    manager: EntityManager | undefined,
+    userId: string | null,
+    tenantId: string | null,
+    reason: SignInRefusal,
+  ): Promise<void> {
+    return this.transactions.operate(manager, async (m) => {
       await writeFailedSignIn(m, userId, tenantId, reason);
       this.events.publish(m, new UserLoginFailedEvent(userId, tenantId, reason));
     });
-    throw new NestAuthError('INVALID_CREDENTIALS', 'The sign-in is refused: login and password do not fit');
   }
 }
 

@@ -3,19 +3,23 @@ import type { EntityManager } from 'typeorm';
 import { type IdentityFacts } from '../audit/activity.types.js';
 import { IdentityContext } from '../audit/identity-context.js';
 import { assertUuid, InputIssues } from '../errors/input.js';
+import { NestAuthError } from '../errors/nest-auth.error.js';
 import { TenantContext } from '../isolation/tenant-context.js';
 import { Tenancy } from '../tenant/tenancy.js';
+import { RateLimitService } from '../rate-limit/rate-limit.service.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
 import { AccessTokenSigner, invalidAccessToken } from './access-token.signer.js';
 import { AuthOperations } from './auth.operations.js';
 import { findCurrentUser } from './live-session.queries.js';
+import { LiveSessionReader } from './live-session.reader.js';
+import { LockoutOperations } from './lockout.operations.js';
 import { readRefreshToken } from './refresh-token.policy.js';
 import { findSessionOfToken } from './refresh.queries.js';
 import { SessionOperations } from './session.operations.js';
 import { SessionSettings } from './session.settings.js';
 import type {
   AccessTokenClaims,
-  CurrentUser,
+  SignedInUser,
   SessionKey,
   SessionKeyOf,
   SessionTokens,
@@ -25,6 +29,8 @@ import type {
   VerifyAccessTokenOptions,
 } from './session.types.js';
 import { prepareSignIn } from './sign-in-input.policy.js';
+import { SignUpOperations, signUpClosed } from './sign-up.operations.js';
+import type { SignUpInput, SignUpResult } from './sign-up.types.js';
 
 /**
  * Signing in, and what goes on from there. Needs the option `session.keys`; without, what needs a key throws
@@ -43,6 +49,10 @@ export class AuthService {
     private readonly settings: SessionSettings,
     private readonly tenancy: Tenancy,
     private readonly tenants: TenantContext,
+    private readonly lockout: LockoutOperations,
+    private readonly registration: SignUpOperations,
+    private readonly limits: RateLimitService,
+    private readonly live: LiveSessionReader,
   ) {}
 
   /**
@@ -56,7 +66,7 @@ export class AuthService {
    * replaced afterwards. In a transaction of the caller a connection is held meanwhile, and what a refusal writes is
    * rolled back with it: sign in outside of transactions. Announces `UserLoggedInEvent` or `UserLoginFailedEvent`.
    * Tenancy: in `ISOLATED` the tenant is a part of the login. Elsewhere without one: the default access, or none.
-   * Errors: `INVALID_CREDENTIALS`, `TENANT_REQUIRED`, `TENANT_NOT_FOUND` for an id that the tenancy mode cannot have,
+   * Errors: `INVALID_CREDENTIALS`, `RATE_LIMITED`, `TENANT_REQUIRED`, `TENANT_NOT_FOUND` for an id that the tenancy mode cannot have,
    * `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
    */
   async signIn(input: SignInInput, context: SignInContext = {}, manager?: EntityManager): Promise<SignInResult> {
@@ -64,9 +74,36 @@ export class AuthService {
     void this.settings.keys;
     const wanted = prepareSignIn(input, this.tenancy, this.settings.defaultRegion);
     const pinned = this.transactions.pin(manager);
-    return IdentityContext.run(factsOf(context), () =>
-      this.tenants.asPlatform(() => this.operations.signIn(pinned, wanted)),
-    );
+    return IdentityContext.run(factsOf(context), async () => {
+      await this.#limit('signIn');
+      return this.tenants.asPlatform(() => this.operations.signIn(pinned, wanted));
+    });
+  }
+
+  /**
+   * Makes an account by email or phone, and password, as the option `session.signUp` says.
+   *
+   * With `pending` the user waits to be activated, and a taken login gets the same answer after the same time, half a
+   * second unless the process is busy or in a transaction; `createdUser()` of the result tells trusted code. With `open`
+   * the user is signed in, and a taken login is refused by name. Nothing in the input grants anything: no role, status
+   * or id is read from it.
+   *
+   * Transaction: the password is hashed first; then as `createUser`, with the hooks of the application and its context
+   * `{ source: 'signup' }`; then, with `open`, one statement for the session. Call it outside of transactions.
+   * Announces `UserCreatedEvent`, `UserRegisteredEvent`, and `UserLoggedInEvent`.
+   * Tenancy: in `ISOLATED` with `tenantId`, elsewhere without.
+   * Errors: `SIGN_UP_CLOSED`, `RATE_LIMITED`, `VALIDATION_FAILED`, `TENANT_REQUIRED`, `TENANT_NOT_FOUND`, `HASHING_BUSY`,
+   * `INVALID_OPTIONS`; with `open` `EMAIL_ALREADY_EXISTS` and `PHONE_ALREADY_EXISTS`.
+   */
+  async signUp(input: SignUpInput, context: SignInContext = {}, manager?: EntityManager): Promise<SignUpResult> {
+    if (this.settings.signUp === 'closed') throw signUpClosed();
+    void this.settings.keys;
+    const planned = this.registration.plan(input);
+    const pinned = this.transactions.pin(manager);
+    return IdentityContext.run(factsOf(context), async () => {
+      await this.#limit('signUp');
+      return this.tenants.asPlatform(() => this.registration.signUp(pinned, planned, input.password));
+    });
   }
 
   /**
@@ -75,7 +112,7 @@ export class AuthService {
    * Transaction: one statement. Of several calls at once with one token one makes the successor, and all of them get
    * it, as does whoever comes within `session.reuseWindowSeconds`. After that the token is a copy: its session ends,
    * with an activity and `RefreshTokenReusedEvent`.
-   * Errors: `REFRESH_TOKEN_INVALID`, `INVALID_OPTIONS`.
+   * Errors: `REFRESH_TOKEN_INVALID`, `RATE_LIMITED`, `INVALID_OPTIONS`.
    */
   async refresh(refreshToken: string, manager?: EntityManager): Promise<SessionTokens> {
     return this.#continue(refreshToken, null, manager);
@@ -121,21 +158,28 @@ export class AuthService {
    */
   async verifyAccessToken(
     token: string,
-    { fresh = false }: VerifyAccessTokenOptions = {},
+    options: VerifyAccessTokenOptions = {},
     manager?: EntityManager,
   ): Promise<AccessTokenClaims> {
+    const issues = new InputIssues();
+    issues.fields(options, ['fresh']);
+    issues.refuse('The access token cannot be verified like that');
     const claims = await this.signer.verify(token);
-    if (fresh) await this.#current(claims, manager);
+    if (options.fresh === true) await this.#current(claims, manager);
     return claims;
   }
 
   /**
-   * Whose an access token is, for a guard: refused when the session, the user, the access or the tenant has ended.
+   * Whose an access token is, for a guard: refused when the session, the user, the access or the tenant has ended, which
+   * another process sees within `revocation.maxStaleMs` and this one at once.
    *
+   * No statement for what was asked before and still holds; one otherwise, and always with a manager or in a transaction.
    * Errors: `ACCESS_TOKEN_INVALID`, `INVALID_OPTIONS`.
    */
   async authenticate(token: string, manager?: EntityManager): Promise<AccessTokenClaims> {
-    return this.verifyAccessToken(token, { fresh: true }, manager);
+    const claims = await this.signer.verify(token);
+    if (!(await this.tenants.asPlatform(() => this.live.isLive(claims, manager)))) throw invalidAccessToken();
+    return claims;
   }
 
   /**
@@ -144,7 +188,7 @@ export class AuthService {
    *
    * Errors: `ACCESS_TOKEN_INVALID`, also when the session has ended; `INVALID_OPTIONS`.
    */
-  async me(token: string | AccessTokenClaims, manager?: EntityManager): Promise<CurrentUser> {
+  async me(token: string | AccessTokenClaims, manager?: EntityManager): Promise<SignedInUser> {
     const claims = typeof token === 'string' ? await this.signer.verify(token) : token;
     return this.#current(claims, manager);
   }
@@ -154,15 +198,36 @@ export class AuthService {
     return this.signer.jwks();
   }
 
+  /**
+   * Forgets the failed sign-ins of a user, so that whoever was locked out by them may try again; answers whether there
+   * were any. It asks nobody for a right; the caller does.
+   *
+   * Transaction: one statement, with an activity. Announces `UserUnlockedEvent`. Repeating it changes nothing.
+   * Tenancy: with row-level security only the platform may, inside `TenantContext.withoutTenant`.
+   * Errors: `VALIDATION_FAILED`, `TENANT_CONTEXT_MISMATCH`.
+   */
+  async unlock(userId: string, manager?: EntityManager): Promise<boolean> {
+    assertUuid('userId', userId);
+    if (this.tenants.tenantId !== null)
+      throw new NestAuthError('TENANT_CONTEXT_MISMATCH', 'Unlock users inside TenantContext.withoutTenant');
+    return this.transactions.operate(manager, (m) => this.lockout.clear(m, userId));
+  }
+
+  /** Before anything is done that costs. */
+  #limit(action: 'signIn' | 'signUp' | 'refresh'): Promise<void> {
+    return this.limits.consume(action, { ip: IdentityContext.current.ip });
+  }
+
   async #continue(token: string, tenantId: string | null, manager?: EntityManager): Promise<SessionTokens> {
     const pinned = this.transactions.pin(manager);
+    await this.#limit('refresh');
     const { userId, issuing, refreshToken } = await this.tenants.asPlatform(() =>
       this.sessions.continue(pinned, token, tenantId),
     );
     return this.operations.issue(userId, issuing, refreshToken);
   }
 
-  async #current(claims: AccessTokenClaims, manager?: EntityManager): Promise<CurrentUser> {
+  async #current(claims: AccessTokenClaims, manager?: EntityManager): Promise<SignedInUser> {
     assertKey(claims);
     const user = await this.tenants.asPlatform(() =>
       this.transactions.operate(manager, (m) => findCurrentUser(m, claims)),
@@ -172,12 +237,13 @@ export class AuthService {
   }
 }
 
-function assertKey({ userId, sessionId }: SessionKeyOf): void {
-  assertUuid('userId', userId);
-  assertUuid('sessionId', sessionId);
+function assertKey(key: SessionKeyOf | null | undefined): void {
+  assertUuid('userId', key?.userId);
+  assertUuid('sessionId', key?.sessionId);
 }
 
-function factsOf(context: SignInContext): IdentityFacts {
+/** The facts that a caller gives about a sign-in. */
+export function factsOf(context: SignInContext): IdentityFacts {
   const issues = new InputIssues();
   issues.fields(context, ['ip', 'userAgent']);
   issues.refuse('The context of the sign-in cannot be used');

@@ -65,15 +65,27 @@ export async function endSessions(
   return row?.ids ?? [];
 }
 
-/** For users who leave `ACTIVE`: their sessions end, and so does whatever else bears their stamp. */
-const OF_USERS = audited<EndedRow>(
-  undefined,
-  `with asked as (select id, activity_id from unnest($1::uuid[], $2::uuid[]) as asked (id, activity_id)),
-    stamped as (
-      update nest_auth_users u set security_stamp = u.security_stamp + 1 from asked where u.id = asked.id),
+/**
+ * For users who leave `ACTIVE`: their sessions end, and so does whatever else bears their stamp. That for one user names
+ * the user, by which a cluster knows the one node it is for.
+ */
+const OF_USERS = {
+  one: endingOfUsers('select $1::uuid as id, $2::uuid as activity_id', 'where u.id = $1::uuid', '$1::uuid'),
+  many: endingOfUsers(
+    'select id, activity_id from unnest($1::uuid[], $2::uuid[]) as asked (id, activity_id)',
+    'from asked where u.id = asked.id',
+    'any($1::uuid[])',
+  ),
+} as const;
+
+function endingOfUsers(asked: string, stamped: string, owner: string): Statement<EndedRow> {
+  return audited(
+    undefined,
+    `with asked as (${asked}),
+    stamped as (update nest_auth_users u set security_stamp = u.security_stamp + 1 ${stamped}),
     gone as (
       update nest_auth_sessions s set revoked_at = now(), revoked_reason = $3
-      where s.user_id = any($1::uuid[]) and ${OPEN}
+      where s.user_id = ${owner} and ${OPEN}
       returning s.user_id, s.realm_id, s.id),
     ended as (
       select user_id, array_agg(id order by id) as ids, (array_agg(realm_id))[1] as realm_id from gone group by user_id),
@@ -88,14 +100,18 @@ const OF_USERS = audited<EndedRow>(
       details: `jsonb_build_object('reason', $3::text, 'sessionIds', to_jsonb(ended.ids))`,
     })}
     select user_id, ids from ended`,
-  returnsRows,
-);
+    returnsRows,
+  );
+}
 
 export async function endSessionsOfUsers(
   manager: EntityManager,
   userIds: readonly string[],
   reason: SessionEndReason,
 ): Promise<{ userId: string; sessionIds: string[] }[]> {
-  const rows = await execute(manager, OF_USERS, [userIds, userIds.map(() => uuidv7()), reason]);
+  const rows =
+    userIds.length === 1
+      ? await execute(manager, OF_USERS.one, [userIds[0], uuidv7(), reason])
+      : await execute(manager, OF_USERS.many, [userIds, userIds.map(() => uuidv7()), reason]);
   return rows.map((row) => ({ userId: row.user_id, sessionIds: row.ids }));
 }

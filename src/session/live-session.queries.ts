@@ -34,18 +34,37 @@ const CURRENT = statement<UserRow>(
       and ${LIVE_SESSION}`,
 );
 
+/** What an access token says of its session. */
+export interface SessionOfToken {
+  readonly userId: string;
+  readonly sessionId: string;
+  readonly tenantId: string | null;
+  readonly stamp: number;
+}
+
 /** Who is signed in by this session, in this tenant and under this stamp; null when that is over. */
-export async function findCurrentUser(
-  manager: EntityManager,
-  session: {
-    readonly userId: string;
-    readonly sessionId: string;
-    readonly tenantId: string | null;
-    readonly stamp: number;
-  },
-): Promise<NestAuthUser | null> {
+export async function findCurrentUser(manager: EntityManager, session: SessionOfToken): Promise<NestAuthUser | null> {
   const [row] = await execute(manager, CURRENT, [session.userId, session.sessionId, session.tenantId, session.stamp]);
   return row === undefined ? null : toUser(row, manager);
+}
+
+const SESSION_END = statement<{ ms: number }>(
+  'session_end',
+  `select (extract(epoch from least(s.idle_expires_at, s.expires_at) - now()) * 1000)::float8 as ms
+    from nest_auth_sessions s join nest_auth_users u on u.id = s.user_id
+    where s.user_id = $1 and s.id = $2 and s.tenant_id is not distinct from $3::uuid and s.security_stamp = $4
+      and ${LIVE_SESSION}`,
+);
+
+/** In how many milliseconds the session ends by itself, if nobody uses it; null when it is over. */
+export async function findSessionEnd(manager: EntityManager, session: SessionOfToken): Promise<number | null> {
+  const [row] = await execute(manager, SESSION_END, [
+    session.userId,
+    session.sessionId,
+    session.tenantId,
+    session.stamp,
+  ]);
+  return row?.ms ?? null;
 }
 
 interface SessionRow {

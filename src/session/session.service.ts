@@ -4,8 +4,10 @@ import { assertUuid } from '../errors/input.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
 import { listSessions } from './live-session.queries.js';
+import { PurgeOperations } from './purge.operations.js';
 import type { NestAuthSession } from './session.entity.js';
 import { SessionOperations } from './session.operations.js';
+import type { PurgeEndedOptions, PurgeEndedResult } from './session.types.js';
 
 /**
  * The sessions of a user: for the user, and for whoever administers. It asks nobody for a right; the caller does.
@@ -19,6 +21,7 @@ export class SessionService {
   constructor(
     private readonly transactions: TransactionHost,
     private readonly operations: SessionOperations,
+    private readonly purge: PurgeOperations,
   ) {}
 
   /** The sessions that go on, the one that was used last first; at most 200. */
@@ -57,5 +60,19 @@ export class SessionService {
   async revokeAllSessions(userId: string, manager?: EntityManager): Promise<number> {
     assertUuid('userId', userId);
     return this.transactions.operate(manager, (m) => this.operations.revoke(m, 'all', userId));
+  }
+
+  /**
+   * Deletes what nobody needs any more: sessions that ended more than `session.keepEndedDays` ago, with their tokens; of
+   * others the refresh tokens that were used a week ago, of which a copy is then refused like a token that nobody made;
+   * and the counters of failed sign-ins and of rate limits that count no more. For a job; `purge-ended-sessions` of
+   * `nest-auth-identity/schedule` is one. No activity tells of it.
+   *
+   * Transaction: three statements a window of `chunkSize` sessions, each by itself: killed, it is simply run again.
+   * Tenancy: with row-level security it is the platform's, inside `TenantContext.withoutTenant`.
+   * Errors: `VALIDATION_FAILED`.
+   */
+  purgeEnded(options: PurgeEndedOptions = {}, manager?: EntityManager): Promise<PurgeEndedResult> {
+    return this.purge.run(options, manager);
   }
 }

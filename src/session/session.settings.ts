@@ -1,6 +1,7 @@
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import { type LoadedKey, loadKey } from './session-keys.policy.js';
 import type { SessionOptions } from './session.types.js';
+import { SIGN_UP_MODES, type SignUpMode } from './sign-up.types.js';
 
 const DEFAULTS = {
   keys: [],
@@ -10,6 +11,8 @@ const DEFAULTS = {
   reuseWindowSeconds: 10,
   idleMinutes: 10_080,
   maxMinutes: 43_200,
+  keepEndedDays: 30,
+  signUp: 'closed',
 } as const satisfies Required<SessionOptions>;
 
 export const SESSION_FIELDS = Object.keys(DEFAULTS);
@@ -20,6 +23,7 @@ const RANGES = {
   reuseWindowSeconds: [0, 300],
   idleMinutes: [1, YEAR_IN_MINUTES],
   maxMinutes: [1, YEAR_IN_MINUTES],
+  keepEndedDays: [0, 3_650],
 } as const;
 
 /** What an application has configured about sessions, checked and with the defaults. */
@@ -30,6 +34,8 @@ export class SessionSettings {
   readonly reuseWindowSeconds: number;
   readonly idleSeconds: number;
   readonly maxSeconds: number;
+  readonly keepEndedDays: number;
+  readonly signUp: SignUpMode;
   readonly #keys: readonly LoadedKey[];
 
   /** `defaultRegion` is that of phone numbers without a country code. */
@@ -52,6 +58,9 @@ export class SessionSettings {
     this.reuseWindowSeconds = given.reuseWindowSeconds;
     this.idleSeconds = given.idleMinutes * 60;
     this.maxSeconds = given.maxMinutes * 60;
+    if (!SIGN_UP_MODES.includes(given.signUp)) refuse('signUp', `must be one of ${SIGN_UP_MODES.join(', ')}`);
+    this.keepEndedDays = given.keepEndedDays;
+    this.signUp = given.signUp;
     this.#keys = readKeys(given.keys);
   }
 

@@ -1,4 +1,5 @@
 import type { NestAuthUser } from '../account/user.entity.js';
+import type { SignUpMode } from './sign-up.types.js';
 
 /** With what somebody signs in: an email or a phone number, and the password. */
 export interface SignInInput {
@@ -50,7 +51,7 @@ export interface VerifyAccessTokenOptions {
 }
 
 /** Who is signed in, as the database says it now. */
-export interface CurrentUser {
+export interface SignedInUser {
   readonly user: NestAuthUser;
   readonly sessionId: string;
   readonly tenantId: string | null;
@@ -68,10 +69,34 @@ export type SignInRefusal =
   | 'no_password'
   | 'wrong_password'
   | 'user_not_active'
-  | 'no_access_to_tenant';
+  | 'no_access_to_tenant'
+  /** Too many have failed: the password was not looked at. */
+  | 'locked'
+  | 'unknown_identity'
+  | 'link_required';
 
 /** Why a session was ended; one that has run out, or is over with what it depends on, has none. */
 export type SessionEndReason = 'signed_out' | 'revoked' | 'refresh_token_reused' | 'user_not_active' | 'access_ended';
+
+/** How `SessionService.purgeEnded` goes about it. */
+export interface PurgeEndedOptions {
+  /** Sessions a window; of counters the rows a statement. @default 500 */
+  readonly chunkSize?: number;
+  /** Stops after the current window. */
+  readonly signal?: AbortSignal;
+  /** Told after each window what is gone so far. */
+  readonly onProgress?: (counts: Omit<PurgeEndedResult, 'isComplete'>) => void;
+}
+
+export interface PurgeEndedResult {
+  readonly sessions: number;
+  /** Used refresh tokens of sessions that stay. */
+  readonly tokens: number;
+  /** Of failed sign-ins and rate limits. */
+  readonly counters: number;
+  /** False when it was told to stop. */
+  readonly isComplete: boolean;
+}
 
 /** A JSON Web Key (RFC 7517) of Ed25519 or P-256; with `d` the private one, which can sign. */
 export interface SessionKey {
@@ -104,4 +129,12 @@ export interface SessionOptions {
   readonly idleMinutes?: number;
   /** Minutes after which a session ends, whatever happens. @default 43200 (30 days) */
   readonly maxMinutes?: number;
+  /** Days that a session is kept when it has ended, for `SessionService.purgeEnded`. @default 30 */
+  readonly keepEndedDays?: number;
+  /**
+   * Who may make an account by `AuthService.signUp`: nobody; everybody, to be activated by something else; everybody,
+   * who is signed in at once. `open` tells whether a login is taken.
+   * @default 'closed'
+   */
+  readonly signUp?: SignUpMode;
 }

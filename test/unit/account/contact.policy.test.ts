@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { isRegion, normaliseEmail, normalisePhone, type PhoneContext } from '../../../src/account/contact.policy.js';
 
-describe('normaliseEmail', () => {
+describe('SEC-32 normaliseEmail', () => {
   it.each([
     ['mixed case', 'Ada.Lovelace@Example.COM', 'ada.lovelace@example.com'],
     ['space around it', '  ada@example.com\t', 'ada@example.com'],

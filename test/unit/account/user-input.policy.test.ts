@@ -82,7 +82,7 @@ describe.each([
     ['metadata', { email, metadata: Object.fromEntries(Array.from({ length: 257 }, (_, index) => [`k${index}`, 1])) }],
     ['metadata', { email, metadata: JSON.parse('{"__proto__":{"polluted":true}}') as object }],
     ['metadata', { email, metadata: JSON.parse('{"a":[{"constructor":{"prototype":{}}}]}') as object }],
-  ])('is refused by the name of %s: %p', (path, input) => {
+  ])('is refused by the name of %s: %p (SEC-83, SEC-88)', (path, input) => {
     expect(refused(input)).toEqual([path]);
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });

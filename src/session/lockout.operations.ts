@@ -1,0 +1,95 @@
+import type { EntityManager } from 'typeorm';
+import { v5 as uuidv5 } from 'uuid';
+import { IdentityContext } from '../audit/identity-context.js';
+import { NestAuthError } from '../errors/nest-auth.error.js';
+import type { EventPublisher } from '../events/event-publisher.js';
+import { UserUnlockedEvent } from '../events/nest-auth.events.js';
+import { networkOf } from '../rate-limit/network.policy.js';
+import { wouldWaitForEver } from '../transaction/connection-pool.js';
+import { runOutsideTransaction } from '../transaction/frame.js';
+import { isInTransaction } from '../transaction/registry.js';
+import type { TransactionHost } from '../transaction/transaction-host.js';
+import {
+  type Attempt,
+  clearAttempts,
+  forgiveAttempts,
+  giveBackAttempt,
+  reserveAttempt,
+  type Verdict,
+} from './lockout.queries.js';
+import type { LockoutSettings } from './lockout.settings.js';
+import type { PreparedSignIn } from './sign-in-input.policy.js';
+import { Turns } from './turns.js';
+
+const MAX_WAITING = 1_000;
+/** Only the caller's own transaction can be in the way for longer: it has unlocked the same user. */
+const LOCK_TIMEOUT_MS = 2_000;
+
+/**
+ * How many passwords may be tried. The counters stand outside of the caller's transaction: what is rolled back with it
+ * was tried all the same.
+ */
+export class LockoutOperations {
+  readonly #turns = new Turns(MAX_WAITING);
+
+  constructor(
+    private readonly transactions: TransactionHost,
+    private readonly events: EventPublisher,
+    private readonly settings: LockoutSettings,
+  ) {}
+
+  /** A login that nobody has is an account like any other, so that nothing tells the two apart. */
+  attemptOf(userId: string | undefined, { realmId, provider, login }: PreparedSignIn): Attempt {
+    return {
+      subject: userId ?? uuidv5(`${provider}:${login ?? ''}`, realmId),
+      network: networkOf(IdentityContext.current.ip),
+    };
+  }
+
+  /**
+   * Runs `fn` when no other attempt of this process against the same account and from the same network is under way:
+   * each counts as failed until it has succeeded, and many right ones at once must not lock anybody out. Inside a
+   * transaction nobody waits, as whoever is before may be waiting for that.
+   */
+  inTurn<T>(manager: EntityManager | undefined, { subject, network }: Attempt, fn: () => Promise<T>): Promise<T> {
+    return isHeld(manager) ? fn() : this.#turns.take(`${subject} ${network}`, fn);
+  }
+
+  /** Counts an attempt, and says whether it may be made. */
+  reserve(manager: EntityManager | undefined, attempt: Attempt): Promise<Verdict> {
+    return this.#apart(manager, (m) => reserveAttempt(m, attempt, this.settings));
+  }
+
+  /** The attempt was right. Who is signed in stays so, whether or not that can be written. */
+  async forgive(manager: EntityManager | undefined, attempt: Attempt, verdict: Verdict): Promise<void> {
+    await this.#apart(manager, (m) => forgiveAttempts(m, attempt, verdict)).catch(() => undefined);
+  }
+
+  /** The attempt was not made. Counted all the same where that cannot be written. */
+  async giveBack(manager: EntityManager | undefined, attempt: Attempt, verdict: Verdict): Promise<void> {
+    await this.#apart(manager, (m) => giveBackAttempt(m, attempt, verdict)).catch(() => undefined);
+  }
+
+  /** Forgets all attempts against a user. */
+  async clear(manager: EntityManager, userId: string): Promise<boolean> {
+    const isCleared = await clearAttempts(manager, userId);
+    if (isCleared) this.events.publish(manager, new UserUnlockedEvent(userId));
+    return isCleared;
+  }
+
+  /** One statement that is its own transaction, on a further connection if the caller's is in one. */
+  async #apart<T>(manager: EntityManager | undefined, fn: (manager: EntityManager) => Promise<T>): Promise<T> {
+    if (!isHeld(manager)) return this.transactions.operate(manager, fn);
+    if (wouldWaitForEver(this.transactions.dataSource)) {
+      throw new NestAuthError(
+        'CONNECTION_UNAVAILABLE',
+        'A sign-in inside a transaction needs a second connection, and the pool is full without a connectTimeoutMS: it could wait for ever',
+      );
+    }
+    return runOutsideTransaction(() => this.transactions.run(fn, { lockTimeoutMs: LOCK_TIMEOUT_MS, retries: 0 }));
+  }
+}
+
+function isHeld(manager: EntityManager | undefined): boolean {
+  return manager !== undefined && isInTransaction(manager);
+}
