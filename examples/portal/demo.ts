@@ -1,7 +1,7 @@
 // npm run demo
 //
 // Imports people.csv, proves from the database what came of it, breaks a flow at each of its statements, shows the life
-// of one user with its timeline, and says how fast it was. Needs nothing but Node; with DATABASE_URL it uses a database of its own on that server.
+// of one user with its timeline, signs somebody in and out through guarded routes, and says how fast it was. Needs nothing but Node; with DATABASE_URL it uses a database of its own on that server.
 import { availableParallelism } from 'node:os';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -16,6 +16,7 @@ import { showInvariants, showInvariantsAgain } from './demo/invariants.report.js
 import { happenedIn, readInvariants } from './demo/invariants.js';
 import { showLife } from './demo/life.js';
 import { withDatabase } from './demo/lifetime.js';
+import { showSessions } from './demo/sessions.js';
 import { createSetting, type Setting } from './demo/setting.js';
 import { heading, paint, print } from './demo/terminal.js';
 import { showWelcomes, untilWelcomed } from './demo/welcome.js';
@@ -27,7 +28,8 @@ await withDatabase(async ({ url, description }) => {
 
   // What fails here is meant to; a line for each would hide what is shown.
   const auth = { log: { failedTransactions: false }, subscribers: { pollMs: 100 } };
-  const app = await NestFactory.createApplicationContext(PortalModule.connectedTo(url, auth), { logger: ['error'] });
+  const app = await NestFactory.create(PortalModule.connectedTo(url, auth), { logger: ['error'] });
+  await app.listen(0, '127.0.0.1');
   const setting = await createSetting(app);
   await describe(app, setting);
 
@@ -45,6 +47,7 @@ await withDatabase(async ({ url, description }) => {
     await showFailingSteps(app, url, setting),
     await showChanges(app, url, imported),
     await showLife(app, url, setting),
+    await showSessions(app, url, setting),
     showInvariantsAgain(await invariants()),
   ];
   showSpeed(imported);

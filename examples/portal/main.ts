@@ -1,7 +1,8 @@
 // npm start
 //
-// The portal over HTTP, with the people of people.csv in a database of its own, until Ctrl-C. There is no sign-in:
-// whoever reaches the port may do everything, so it listens on 127.0.0.1 only.
+// The portal over HTTP, with the people of people.csv in a database of its own, until Ctrl-C. It prints the password of
+// its administrators, so it listens on 127.0.0.1 only.
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { NestFactory } from '@nestjs/core';
 import { PortalModule } from './app/portal.module.js';
@@ -21,53 +22,80 @@ await withDatabase(async ({ url, description }, stopping) => {
   // Before the import: a port that is taken should be told at once.
   await app.listen(PORT, HOST);
   const setting = await createSetting(app);
-  const { outcomes } = await importWithProgress(app.get(PortalUserService), setting);
+  const portal = app.get(PortalUserService);
+  const { outcomes } = await importWithProgress(portal, setting);
   const somebody = outcomes.find(({ user }) => user?.email && user.phone)?.user;
+  const people = await createAdministrators(portal, setting);
 
   heading(`The portal listens on http://${HOST}:${PORT} (${description})`);
-  for (const [what, command] of commands(setting, somebody?.authUserId ?? ''))
+  for (const [what, command] of commands(setting, people, somebody?.authUserId ?? ''))
     print(`${paint('dim', `# ${what}`)}\n${command}\n`);
-  print(`There is no sign-in, so it listens on ${HOST} only. Ctrl-C stops it and removes its database.`);
+  print(`The passwords are of this run only. Ctrl-C stops the portal and removes its database.`);
   await once(stopping, 'abort');
   await app.close();
   return 0;
 });
 
-function commands({ tenants, roleIds }: Setting, userId: string): [what: string, command: string][] {
+interface Administrators {
+  readonly password: string;
+  readonly root: string;
+  readonly manager: string;
+}
+
+/** One of the platform and one of a tenant, with a password that nobody else has. */
+async function createAdministrators(portal: PortalUserService, { tenants, roleIds }: Setting): Promise<Administrators> {
+  const people = {
+    password: randomBytes(12).toString('base64url'),
+    root: 'root@example.com',
+    manager: 'manager@example.com',
+  };
+  const { password, root, manager } = people;
+  const role = (name: string): string[] => [roleIds.get(name) ?? ''];
+  await portal.createAdmin({ email: root, password, displayName: 'Root', roleIds: role('platform-owner') });
+  const tenantId = tenants.get('kestrel-freight')?.id ?? '';
+  const member = { email: manager, password, displayName: 'Manager', roleIds: role('manager') };
+  await portal.createPortalUser({ ...member, tenantId });
+  return people;
+}
+
+function commands(
+  { tenants, roleIds }: Setting,
+  { password, root, manager }: Administrators,
+  userId: string,
+): [what: string, command: string][] {
   const base = `http://${HOST}:${PORT}`;
   const tenantId = tenants.get('kestrel-freight')?.id;
-  const send = (method: string, path: string, body: unknown): string =>
-    `curl -i -X ${method} ${base}${path} -H 'content-type: application/json' \\\n  -d '${JSON.stringify(body)}'`;
-  const grace = { tenantId, email: 'grace@example.com', displayName: 'Grace Okafor', invite: true };
+  const json = "-H 'content-type: application/json'";
+  const by = (token: string): string => `-H "authorization: Bearer $${token}"`;
+  const send = (method: string, path: string, token: string, body: unknown): string =>
+    `curl -i -X ${method} ${base}${path} ${by(token)} ${json} \\\n  -d '${JSON.stringify(body)}'`;
+  const signIn = (token: string, body: unknown): string =>
+    `${token}=$(curl -s ${base}/auth/sign-in ${json} -d '${JSON.stringify(body)}' | \\\n  node -pe 'JSON.parse(fs.readFileSync(0)).accessToken')`;
+  const grace = { email: 'grace@example.com', displayName: 'Grace Okafor', invite: true };
   return [
-    [
-      'Kestrel Freight’s people; pass nextCursor as &after= for the next page',
-      `curl -s '${base}/users?tenantId=${tenantId}'`,
-    ],
-    ['One of them, with tenants and permissions', `curl -s ${base}/users/${userId}`],
+    ['Sign in on the platform; the token is good for five minutes', signIn('ROOT', { email: root, password })],
+    ['Sign in at Kestrel Freight', signIn('MANAGER', { email: manager, password, tenantId })],
+    ['Its people; pass nextCursor as ?after= for the next page', `curl -s ${base}/portal/users ${by('MANAGER')}`],
+    ['What the manager may not: 403', `curl -i '${base}/users' ${by('MANAGER')}`],
+    ['One of them, with tenants and permissions', `curl -s ${base}/users/${userId} ${by('ROOT')}`],
     [
       'Somebody new, who gets a welcome message; the second time it is 409',
-      send('POST', '/portal/users', { ...grace, roleIds: [roleIds.get('kestrel-freight/dispatcher')] }),
+      send('POST', '/portal/users', 'MANAGER', { ...grace, roleIds: [roleIds.get('kestrel-freight/dispatcher')] }),
     ],
-    ['The last messages', `curl -s ${base}/mails`],
+    ['The last messages', `curl -s ${base}/mails ${by('ROOT')}`],
     [
       'A birthday to come: 422, and the email stays free',
-      send('POST', '/portal/users', { ...grace, email: 'ada@example.com', dateOfBirth: '2999-01-01' }),
-    ],
-    [
-      'An administrator of the platform',
-      send('POST', '/admin/users', {
-        email: 'root@example.com',
-        password: 'a long walk on a short pier',
-        displayName: 'Root',
-        roleIds: [roleIds.get('platform-owner')],
-      }),
+      send('POST', '/portal/users', 'MANAGER', { ...grace, email: 'ada@example.com', dateOfBirth: '2999-01-01' }),
     ],
     [
       'A new email and name, on auth user, identity and AppUser at once',
-      send('PATCH', `/users/${userId}`, { email: 'renamed@example.org', displayName: 'Renamed' }),
+      send('PATCH', `/users/${userId}`, 'ROOT', { email: 'renamed@example.org', displayName: 'Renamed' }),
     ],
-    ['What has happened to them, when, and from where', `curl -s ${base}/users/${userId}/timeline`],
-    ['Gone, with everything that belongs to them', `curl -i -X DELETE ${base}/users/${userId}`],
+    ['What has happened to them, by whom, and from where', `curl -s ${base}/users/${userId}/timeline ${by('ROOT')}`],
+    ['Gone, with everything that belongs to them', `curl -i -X DELETE ${base}/users/${userId} ${by('ROOT')}`],
+    [
+      'Out on every device; the token is refused at once',
+      `curl -i -X POST ${base}/auth/sign-out-everywhere ${by('MANAGER')}`,
+    ],
   ];
 }

@@ -59,6 +59,14 @@ export class PortalUserService {
     });
   }
 
+  /** Lets somebody who is known already into a further tenant, with roles there. */
+  addToTenant(authUserId: string, tenantId: string, roleIds: readonly string[]): Promise<void> {
+    return this.users.runInTransaction(async (manager) => {
+      await this.users.ensureUserAccess(authUserId, tenantId, manager);
+      await this.users.setUserAccessRoles(authUserId, tenantId, roleIds, manager);
+    });
+  }
+
   /** An administrator of the platform: bound to no tenant, with roles of the admin guard. */
   async createAdmin(input: NewUser): Promise<AppUser> {
     const login = await this.#login(input);

@@ -3,40 +3,67 @@ import { InjectRepository } from '@nestjs/typeorm';
 import {
   AccessService,
   ActivityService,
+  CurrentTenant,
+  type GetUsersOptions,
   type NestAuthActivity,
   NestAuthError,
   type NestAuthUser,
+  Permissions,
+  PlatformOnly,
+  Public,
   UserService,
 } from 'nest-auth-identity';
 import { DataSource, In, Repository } from 'typeorm';
 import { AppUser } from './app-user.entity.js';
 import { PortalUserService } from './portal-user.service.js';
-import { readNewAdmin, readNewPortalUser, readUserChange } from './request-bodies.js';
+import { readNewUser, readUserChange } from './request-bodies.js';
 import { AppMail } from './welcome-mail.js';
 
-// There is no sign-in here, so everybody who reaches the port may do everything: main.ts binds it to 127.0.0.1 only.
-
+/** The members of a tenant, for those who run it. The tenant is that of the session; no request can name another. */
 @Controller('portal/users')
 export class PortalController {
-  constructor(private readonly portal: PortalUserService) {}
+  constructor(
+    private readonly portal: PortalUserService,
+    private readonly users: UserService,
+    @InjectRepository(AppUser) private readonly appUsers: Repository<AppUser>,
+  ) {}
 
+  @Permissions('members.invite')
   @Post()
-  create(@Body() body: unknown): Promise<AppUser> {
-    return this.portal.createPortalUser(readNewPortalUser(body));
+  create(@CurrentTenant() tenantId: string, @Body() body: unknown): Promise<AppUser> {
+    return this.portal.createPortalUser({ ...readNewUser(body), tenantId });
+  }
+
+  @Permissions('members.read')
+  @Get()
+  list(@CurrentTenant() tenantId: string, @Query('after') after?: string) {
+    return pageOf(this.users, this.appUsers, { tenantId, ...(after === undefined ? {} : { after }) });
+  }
+
+  /** Takes the member out of the tenant, and out of what is open there; the person stays. */
+  @Permissions('members.remove')
+  @Delete(':id')
+  @HttpCode(204)
+  async remove(@CurrentTenant() tenantId: string, @Param('id') id: string): Promise<void> {
+    if (await this.users.deleteUserAccess(id, tenantId)) return;
+    throw new NestAuthError('USER_NOT_FOUND', 'There is no such member');
   }
 }
 
+@PlatformOnly()
 @Controller('admin/users')
 export class AdminController {
   constructor(private readonly portal: PortalUserService) {}
 
+  @Permissions('users.write')
   @Post()
   create(@Body() body: unknown): Promise<AppUser> {
-    return this.portal.createAdmin(readNewAdmin(body));
+    return this.portal.createAdmin(readNewUser(body));
   }
 }
 
-/** Users are named by the id of their auth user: it is what a session or token would carry. */
+/** Everybody, for those who run the platform. Users are named by the id of their auth user, as in a session. */
+@PlatformOnly()
 @Controller('users')
 export class UserController {
   constructor(
@@ -47,17 +74,16 @@ export class UserController {
     @InjectRepository(AppUser) private readonly appUsers: Repository<AppUser>,
   ) {}
 
+  @Permissions('users.read')
   @Get()
-  async list(@Query('tenantId') tenantId?: string, @Query('after') after?: string) {
-    const { items, nextCursor } = await this.users.getUsersPage({
+  list(@Query('tenantId') tenantId?: string, @Query('after') after?: string) {
+    return pageOf(this.users, this.appUsers, {
       ...(tenantId === undefined ? {} : { tenantId }),
       ...(after === undefined ? {} : { after }),
     });
-    const profiles = await this.appUsers.findBy({ authUserId: In(items.map(({ id }) => id)) });
-    const byId = new Map(profiles.map((profile) => [profile.authUserId, profile]));
-    return { items: items.map((user) => summaryOf(user, byId.get(user.id))), nextCursor };
   }
 
+  @Permissions('users.read')
   @Get(':id')
   async get(@Param('id') id: string) {
     const user = await this.users.getUserById(id);
@@ -71,6 +97,7 @@ export class UserController {
   }
 
   /** Newest first; also of somebody who is gone. */
+  @Permissions('users.read')
   @Get(':id/timeline')
   async timeline(@Param('id') id: string, @Query('after') after?: string) {
     const page = after === undefined ? {} : { after };
@@ -78,11 +105,13 @@ export class UserController {
     return { items: items.map(entryOf), nextCursor };
   }
 
+  @Permissions('users.write')
   @Patch(':id')
   update(@Param('id') id: string, @Body() body: unknown): Promise<AppUser> {
     return this.portal.updateUser(id, readUserChange(body));
   }
 
+  @Permissions('users.write')
   @Delete(':id')
   @HttpCode(204)
   delete(@Param('id') id: string): Promise<void> {
@@ -90,16 +119,19 @@ export class UserController {
   }
 }
 
+@PlatformOnly()
 @Controller('mails')
 export class MailController {
   constructor(@InjectRepository(AppMail) private readonly mails: Repository<AppMail>) {}
 
+  @Permissions('users.read')
   @Get()
   list(): Promise<AppMail[]> {
     return this.mails.find({ order: { createdAt: 'DESC', eventId: 'DESC' }, take: 20 });
   }
 }
 
+@Public()
 @Controller('health')
 export class HealthController {
   constructor(private readonly dataSource: DataSource) {}
@@ -109,6 +141,13 @@ export class HealthController {
     await this.dataSource.query('SELECT 1');
     return { status: 'ok' };
   }
+}
+
+async function pageOf(users: UserService, appUsers: Repository<AppUser>, options: GetUsersOptions) {
+  const { items, nextCursor } = await users.getUsersPage(options);
+  const profiles = await appUsers.findBy({ authUserId: In(items.map(({ id }) => id)) });
+  const byId = new Map(profiles.map((profile) => [profile.authUserId, profile]));
+  return { items: items.map((user) => summaryOf(user, byId.get(user.id))), nextCursor };
 }
 
 function summaryOf({ id, email, phone, status }: NestAuthUser, profile: AppUser | null | undefined) {

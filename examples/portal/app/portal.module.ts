@@ -4,6 +4,7 @@ import { EventEmitterModule } from '@nestjs/event-emitter';
 import { ScheduleModule } from '@nestjs/schedule';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
+  generateSessionKeys,
   IdentityContextMiddleware,
   NestAuthEntities,
   NestAuthExceptionFilter,
@@ -15,6 +16,7 @@ import { NestAuthScheduleModule } from 'nest-auth-identity/schedule';
 import { AppUsers1800000000000 } from '../migrations/1800000000000-app-users.js';
 import { Announcements } from './announcements.js';
 import { AppUser } from './app-user.entity.js';
+import { AuthController } from './auth.controller.js';
 import {
   AdminController,
   HealthController,
@@ -22,6 +24,7 @@ import {
   PortalController,
   UserController,
 } from './portal.controllers.js';
+import { PortalRoles } from './portal.roles.js';
 import { PortalUserService } from './portal-user.service.js';
 import { AppMail, WelcomeMail } from './welcome-mail.js';
 
@@ -43,14 +46,28 @@ export class PortalModule implements NestModule {
           retryAttempts: 0,
         }),
         TypeOrmModule.forFeature([AppUser, AppMail]),
-        NestAuthModule.forRoot(auth),
+        NestAuthModule.forRoot({
+          // An application in use keeps its keys: with new ones at each start, everybody has to sign in again.
+          session: { keys: generateSessionKeys() },
+          ...auth,
+          // Whatever is not @Public needs somebody who is signed in.
+          guardAllRoutes: true,
+        }),
         ScheduleModule.forRoot(),
         // Those that take something away are off until somebody wants them.
         NestAuthScheduleModule.forRoot({ jobs: { 'disable-deactivated-users': { enabled: true } } }),
       ],
-      controllers: [PortalController, AdminController, UserController, MailController, HealthController],
+      controllers: [
+        AuthController,
+        PortalController,
+        AdminController,
+        UserController,
+        MailController,
+        HealthController,
+      ],
       providers: [
         PortalUserService,
+        PortalRoles,
         WelcomeMail,
         Announcements,
         { provide: APP_FILTER, useClass: NestAuthExceptionFilter },

@@ -1,18 +1,12 @@
-import { NestAuthError, type ValidationIssue } from 'nest-auth-identity';
-import type { NewPortalUser, NewUser, UserChange } from './portal-user.service.js';
+import { NestAuthError, type SignInInput, type ValidationIssue } from 'nest-auth-identity';
+import type { NewUser, UserChange } from './portal-user.service.js';
 
 const LOGIN = ['email', 'phone', 'phoneCountryCode'] as const;
 const PROFILE = ['displayName', 'dateOfBirth', 'locale'] as const;
 const ACCOUNT = ['password', 'roleIds', 'invite'] as const;
 
-export function readNewPortalUser(body: unknown): NewPortalUser {
-  const fields = new Fields(body, ['tenantId', ...LOGIN, ...PROFILE, ...ACCOUNT]);
-  const input = { tenantId: fields.text('tenantId'), ...newUser(fields) };
-  fields.refuse();
-  return input;
-}
-
-export function readNewAdmin(body: unknown): NewUser {
+/** For whom, nobody asks: a member is made in the tenant of the session, an administrator in none. */
+export function readNewUser(body: unknown): NewUser {
   const fields = new Fields(body, [...LOGIN, ...PROFILE, ...ACCOUNT]);
   const input = newUser(fields);
   fields.refuse();
@@ -26,6 +20,32 @@ export function readUserChange(body: unknown): UserChange {
     ...fields.optional('locale', () => fields.text('locale')),
     ...loginAndBirth(fields),
   };
+  fields.refuse();
+  return input;
+}
+
+export function readSignIn(body: unknown): SignInInput {
+  const fields = new Fields(body, ['email', 'phone', 'password', 'tenantId']);
+  const input = {
+    ...fields.optional('email', () => fields.text('email')),
+    ...fields.optional('phone', () => fields.text('phone')),
+    ...fields.optional('tenantId', () => fields.text('tenantId')),
+    password: fields.text('password'),
+  };
+  fields.refuse();
+  return input;
+}
+
+export function readRefreshToken(body: unknown): string {
+  const fields = new Fields(body, ['refreshToken']);
+  const refreshToken = fields.text('refreshToken');
+  fields.refuse();
+  return refreshToken;
+}
+
+export function readSwitch(body: unknown): { refreshToken: string; tenantId: string } {
+  const fields = new Fields(body, ['refreshToken', 'tenantId']);
+  const input = { refreshToken: fields.text('refreshToken'), tenantId: fields.text('tenantId') };
   fields.refuse();
   return input;
 }

@@ -1,5 +1,6 @@
 import { type NestAuthTenant, PermissionService, RoleGuardEnum, RoleService, TenantService } from 'nest-auth-identity';
 import type { INestApplicationContext } from '@nestjs/common';
+import { PERMISSIONS, SYSTEM_ROLES } from '../app/portal.roles.js';
 
 /** The tenants and roles of the demo, by the names that people.csv uses. */
 export interface Setting {
@@ -17,14 +18,6 @@ const TENANTS = [
   { slug: 'orchard-co-op', name: 'Orchard Co-op', own: { treasurer: ['ledger.read', 'ledger.write'] } },
 ];
 
-const SYSTEM_ROLES = [
-  { name: 'member', guard: RoleGuardEnum.PORTAL, permissions: ['profile.read', 'profile.write'] },
-  { name: 'editor', guard: RoleGuardEnum.PORTAL, permissions: ['profile.read', 'records.read', 'records.write'] },
-  { name: 'manager', guard: RoleGuardEnum.PORTAL, permissions: ['profile.read', 'members.invite', 'members.remove'] },
-  { name: 'platform-support', guard: RoleGuardEnum.ADMIN, permissions: ['tenants.read', 'users.read'] },
-  { name: 'platform-owner', guard: RoleGuardEnum.ADMIN, permissions: ['tenants.read', 'tenants.write', 'users.read'] },
-];
-
 /** Makes them, through the services that an application's own set-up script would use. */
 export async function createSetting(app: INestApplicationContext): Promise<Setting> {
   const [tenantService, roleService, permissionService] = [
@@ -32,14 +25,15 @@ export async function createSetting(app: INestApplicationContext): Promise<Setti
     app.get(RoleService),
     app.get(PermissionService),
   ];
-  const permissions = permissionsByGuard();
-  await permissionService.createPermissions(permissions);
+  const ownNames = [...new Set(TENANTS.flatMap((tenant) => Object.values(tenant.own).flat()))];
+  const permissions = ownNames.map((name) => ({ name, guard: RoleGuardEnum.PORTAL }));
+  const { created } = await permissionService.createPermissions(permissions);
 
   const roleIds = new Map<string, string>();
-  for (const { name, guard, permissions: names } of SYSTEM_ROLES) {
-    const role = await roleService.createRole({ name, guard, isSystem: true });
-    await roleService.setRolePermissions(role.id, names);
-    roleIds.set(name, role.id);
+  // Those of the system the application has made itself.
+  for (const { name, guard } of SYSTEM_ROLES) {
+    const role = await roleService.getRoleByName(name, guard);
+    if (role !== null) roleIds.set(name, role.id);
   }
   const tenants = new Map<string, NestAuthTenant>();
   for (const { slug, name, own } of TENANTS) {
@@ -51,19 +45,5 @@ export async function createSetting(app: INestApplicationContext): Promise<Setti
       roleIds.set(`${slug}/${roleName}`, role.id);
     }
   }
-  return { tenants, roleIds, permissions: permissions.length };
-}
-
-function permissionsByGuard(): { name: string; guard: string }[] {
-  const portal = [
-    ...SYSTEM_ROLES.filter(({ guard }) => guard === RoleGuardEnum.PORTAL).flatMap(({ permissions }) => permissions),
-    ...TENANTS.flatMap(({ own }) => Object.values(own).flat()),
-  ];
-  const admin = SYSTEM_ROLES.filter(({ guard }) => guard === RoleGuardEnum.ADMIN).flatMap(
-    ({ permissions }) => permissions,
-  );
-  return [
-    ...[...new Set(portal)].map((name) => ({ name, guard: RoleGuardEnum.PORTAL })),
-    ...[...new Set(admin)].map((name) => ({ name, guard: RoleGuardEnum.ADMIN })),
-  ];
+  return { tenants, roleIds, permissions: PERMISSIONS.length + created.length };
 }

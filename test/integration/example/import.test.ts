@@ -17,7 +17,7 @@ import { createSetting } from '../../../examples/portal/demo/setting.js';
 import { untilWelcomed } from '../../../examples/portal/demo/welcome.js';
 import { peopleCsv } from '../../../examples/portal/people.generate.js';
 import { PREPARED } from '../../support/connection-mode.js';
-import { useDatabase, withClient } from '../../support/database.js';
+import { ON_CLUSTER, useDatabase, withClient } from '../../support/database.js';
 
 const CSV = 'examples/portal/people.csv';
 const ROWS = 250;
@@ -25,7 +25,7 @@ const ROWS = 250;
 // Before the database goes, or the subscriber would look for it in vain.
 afterAll(() => app.close());
 
-const database = useDatabase();
+const database = useDatabase({ plain: ON_CLUSTER });
 let app: INestApplicationContext;
 let people: PersonRow[];
 let imported: ImportResult;

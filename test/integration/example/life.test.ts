@@ -11,12 +11,12 @@ import { showLife } from '../../../examples/portal/demo/life.js';
 import { createSetting, type Setting } from '../../../examples/portal/demo/setting.js';
 import { showWelcomes, untilWelcomed } from '../../../examples/portal/demo/welcome.js';
 import { PREPARED } from '../../support/connection-mode.js';
-import { useDatabase, withClient } from '../../support/database.js';
+import { ON_CLUSTER, useDatabase, withClient } from '../../support/database.js';
 
 // Before the database goes, or the subscriber would look for it in vain.
 afterAll(() => app.close());
 
-const database = useDatabase();
+const database = useDatabase({ plain: ON_CLUSTER });
 let app: INestApplicationContext;
 let setting: Setting;
 let printed = '';

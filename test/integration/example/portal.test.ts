@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { UserService } from 'nest-auth-identity';
+import { AuthService, UserService } from 'nest-auth-identity';
 import { expectAtomic } from 'nest-auth-identity/testing';
 import { DataSource } from 'typeorm';
 
@@ -12,12 +12,12 @@ import { happenedIn, holds, readInvariants } from '../../../examples/portal/demo
 import { createSetting, type Setting } from '../../../examples/portal/demo/setting.js';
 import { untilWelcomed } from '../../../examples/portal/demo/welcome.js';
 import { PREPARED } from '../../support/connection-mode.js';
-import { useDatabase, withClient } from '../../support/database.js';
+import { ON_CLUSTER, useDatabase, withClient } from '../../support/database.js';
 
 // Before the database goes, or the subscriber would look for it in vain.
 afterAll(() => app.close());
 
-const database = useDatabase();
+const database = useDatabase({ plain: ON_CLUSTER });
 let app: INestApplication;
 let setting: Setting;
 let serial = 0;
@@ -38,10 +38,44 @@ interface Answer {
   readonly body: Record<string, unknown>;
 }
 
-async function send(method: string, path: string, body?: unknown): Promise<Answer> {
+/** Somebody who may do everything: on the platform, or in one tenant. */
+interface Administrator {
+  readonly id: string;
+  readonly token: string;
+}
+
+const administrators = new Map<string | null, Promise<Administrator>>();
+
+function administratorOf(tenantId: string | null): Promise<Administrator> {
+  const known = administrators.get(tenantId) ?? makeAdministrator(tenantId);
+  administrators.set(tenantId, known);
+  return known;
+}
+
+async function makeAdministrator(tenantId: string | null): Promise<Administrator> {
+  const portal = app.get(PortalUserService);
+  const login = { email: `administrator.${tenantId ?? 'platform'}@example.com`, password: 'a long walk' };
+  const person = {
+    ...login,
+    displayName: 'Admin',
+    roleIds: [roleId(tenantId === null ? 'platform-owner' : 'manager')],
+  };
+  const { authUserId: id } = await (tenantId === null
+    ? portal.createAdmin(person)
+    : portal.createPortalUser({ ...person, tenantId }));
+  const { accessToken: token } = await app.get(AuthService).signIn({ ...login, tenantId });
+  return { id, token };
+}
+
+/** By an administrator of the platform; a member is made by whoever runs the tenant. */
+async function send(method: string, path: string, input?: unknown): Promise<Answer> {
+  const isMember = path === '/portal/users';
+  const { tenantId = null, ...member } = (input ?? {}) as { tenantId?: string | null };
+  const body = isMember ? member : input;
+  const { token } = await administratorOf(isMember ? tenantId : null);
   const response = await fetch(`${await app.getUrl()}${path}`, {
     method,
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
@@ -129,7 +163,6 @@ describe('creating a portal user', () => {
     [422, 'ROLE_SCOPE_MISMATCH', () => ({ roleIds: [roleId('lumen-library/archivist')] })],
     [422, 'ROLE_SCOPE_MISMATCH', () => ({ roleIds: [roleId('platform-owner')] })],
     [404, 'ROLE_NOT_FOUND', () => ({ roleIds: ['01900000-0000-7000-8000-000000000000'] })],
-    [404, 'TENANT_NOT_FOUND', () => ({ tenantId: '01900000-0000-7000-8000-000000000000' })],
     [400, 'VALIDATION_FAILED', () => ({ email: 'nobody' })],
     [400, 'VALIDATION_FAILED', () => ({ phone: '0151 23456789' })],
     [400, 'VALIDATION_FAILED', () => ({ dateOfBirth: '2001-02-31' })],
@@ -140,15 +173,23 @@ describe('creating a portal user', () => {
     expect(await app.get(DataSource).manager.count(AppUser)).toBe(before);
   });
 
+  it('finds no tenant that there is not', async () => {
+    const tenantId = '01900000-0000-7000-8000-000000000000';
+    const before = await app.get(DataSource).manager.count(AppUser);
+    const creating = app.get(PortalUserService).createPortalUser({ ...newcomer(), displayName: 'Ada', tenantId });
+    await expect(creating).rejects.toMatchObject({ code: 'TENANT_NOT_FOUND' });
+    expect(await app.get(DataSource).manager.count(AppUser)).toBe(before);
+  });
+
   it('names every field that it cannot read', async () => {
-    const { body } = await send('POST', '/portal/users', {
+    const { body } = await send('POST', '/admin/users', {
       tenantId: 1,
       displayName: null,
       status: 'active',
       invite: 'x',
     });
     const { issues } = body['details'] as { issues: { path: string }[] };
-    expect(issues.map(({ path }) => path)).toEqual(['status', 'tenantId', 'displayName', 'invite']);
+    expect(issues.map(({ path }) => path)).toEqual(['tenantId', 'status', 'displayName', 'invite']);
   });
 
   it('takes four statements, of which each may fail without leaving anything', async () => {
@@ -184,7 +225,10 @@ describe('creating an administrator', () => {
     const { status, body } = await send('POST', '/admin/users', admin);
     expect(status).toBe(201);
     const { body: found } = await send('GET', `/users/${String(body['authUserId'])}`);
-    expect(found).toMatchObject({ tenants: [], platformPermissions: ['tenants.read', 'tenants.write', 'users.read'] });
+    expect(found).toMatchObject({
+      tenants: [],
+      platformPermissions: ['*', 'tenants.read', 'tenants.write', 'users.read', 'users.write'],
+    });
   });
 
   it('refuses a role of the portal', async () => {
@@ -264,7 +308,7 @@ describe('deleting a user', () => {
 describe('listing users', () => {
   it('shows every member of a tenant once, page by page', async () => {
     const tenantId = setting.tenants.get('orchard-co-op')?.id ?? '';
-    const expected: string[] = [];
+    const expected = [(await administratorOf(tenantId)).id];
     for (let made = 0; made < 25; made += 1) expected.push((await created({ tenantId })).id);
     const seen: string[] = [];
     for (let after = ''; ;) {
@@ -293,12 +337,18 @@ describe('the timeline of a user', () => {
     await send('DELETE', `/users/${id}`);
     const { status, body } = await send('GET', `/users/${id}/timeline`);
     expect({ status, nextCursor: body['nextCursor'] }).toEqual({ status: 200, nextCursor: null });
-    const request = { ip: '127.0.0.1', requestId: expect.any(String), actor: { type: 'system', id: null } };
+    const by = async (tenantId: string | null) => ({
+      ip: '127.0.0.1',
+      requestId: expect.any(String),
+      actor: { type: 'user', id: (await administratorOf(tenantId)).id },
+    });
+    const request = await by(null);
+    const creation = await by(setting.tenants.get('kestrel-freight')?.id ?? '');
     expect(body['items']).toEqual([
       expect.objectContaining({ ...request, type: 'nest_auth.user.deleted', after: null }),
       expect.objectContaining({ ...request, before: { email }, after: { email: `renamed.${email}` } }),
       expect.objectContaining({
-        ...request,
+        ...creation,
         type: 'nest_auth.user.created',
         after: { email, status: 'active', roleIds: [roleId('member')] },
       }),

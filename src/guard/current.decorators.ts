@@ -1,0 +1,74 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { AccessGrants } from '../access/access-grants.js';
+import { type AccessCall, findCall } from './access-calls.js';
+import { AccessRefusedError } from './access-refused.error.js';
+import type { AuthPrincipal, ServicePrincipal } from './guard.types.js';
+
+export interface CurrentOptions {
+  /** Null instead of a refusal. @default false */
+  readonly optional?: boolean;
+}
+
+/**
+ * Who is signed in, an {@link AuthPrincipal}. Asks no database; `AuthService.me` has the whole user.
+ *
+ * Errors: `UNAUTHENTICATED` where no guard has let a user in, such as a `@Public` handler; with `optional` null.
+ */
+export const CurrentUser = createParamDecorator((options: CurrentOptions | undefined, context): AuthPrincipal | null =>
+  missingAs(options, () => userOf(context)),
+);
+
+/**
+ * Id of the tenant that the session is in, as it was verified; nothing of the request can change it.
+ *
+ * Errors: `TENANT_REQUIRED` for a session in none and on a `@PlatformOnly` handler, with `optional` null;
+ * `UNAUTHENTICATED`.
+ */
+export const CurrentTenant = createParamDecorator((options: CurrentOptions | undefined, context): string | null =>
+  missingAs(options, () => {
+    userOf(context);
+    const { tenantId } = callOf(context);
+    if (tenantId === null) throw new AccessRefusedError('TENANT_REQUIRED');
+    return tenantId;
+  }),
+);
+
+/**
+ * What the user may do, {@link AccessGrants}: in the tenant of the session, or on a `@PlatformOnly` handler on the
+ * platform. Where there is no access it grants nothing.
+ *
+ * Errors: `UNAUTHENTICATED`.
+ */
+export const CurrentAccess = createParamDecorator((_data: undefined, context): Promise<AccessGrants> => {
+  userOf(context);
+  return callOf(context).grants();
+});
+
+/** The service that calls, a {@link ServicePrincipal}. Errors: `UNAUTHENTICATED` where none was let in. */
+export const CurrentService = createParamDecorator((_data: undefined, context): ServicePrincipal => {
+  const { principal } = callOf(context);
+  if (principal.type !== 'service') throw new AccessRefusedError('UNAUTHENTICATED');
+  return principal;
+});
+
+function userOf(context: ExecutionContext): AuthPrincipal {
+  const { principal } = callOf(context);
+  if (principal.type !== 'user') throw new AccessRefusedError('UNAUTHENTICATED');
+  return principal;
+}
+
+function callOf(context: ExecutionContext): AccessCall {
+  const call = findCall(context);
+  if (call === null) throw new AccessRefusedError('UNAUTHENTICATED');
+  return call;
+}
+
+function missingAs<T>(options: CurrentOptions | undefined, read: () => T): T | null {
+  if (options?.optional !== true) return read();
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof AccessRefusedError) return null;
+    throw error;
+  }
+}
