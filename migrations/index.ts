@@ -5,8 +5,18 @@ import { Activities1790000000300 } from './1790000000300-activities.js';
 import { ActivitiesRowSecurity1790000000310 } from './1790000000310-activities-row-security.js';
 import { ActivitySeals1790000000305 } from './1790000000305-activity-seals.js';
 import { PlatformTablesRowSecurity1790000000590 } from './1790000000590-platform-tables-row-security.js';
+import { Grants1790000000710 } from './1790000000710-grants.js';
+import { GrantsExpiry1790000000712 } from './1790000000712-grants-expiry.js';
+import { GrantsRowSecurity1790000000715 } from './1790000000715-grants-row-security.js';
+import { OwnerRoles1790000000720 } from './1790000000720-owner-roles.js';
+import { OwnerRolesProof1790000000725 } from './1790000000725-owner-roles-proof.js';
+import { Revocation1790000000750 } from './1790000000750-revocation.js';
 import { Sessions1790000000600 } from './1790000000600-sessions.js';
+import { SignInLimits1790000000730 } from './1790000000730-sign-in-limits.js';
+import { SignInLimitsRowSecurity1790000000735 } from './1790000000735-sign-in-limits-row-security.js';
 import { SessionsRowSecurity1790000000690 } from './1790000000690-sessions-row-security.js';
+import { ExternalFlows1790000000740 } from './1790000000740-external-flows.js';
+import { ExternalFlowsRowSecurity1790000000745 } from './1790000000745-external-flows-row-security.js';
 import { RowSecurity1790000000100 } from './1790000000100-row-security.js';
 import { CitusByUser1790000009000 } from './scale-out/1790000009000-citus-by-user.js';
 import { UserLifecycle1790000000400 } from './1790000000400-user-lifecycle.js';
@@ -26,6 +36,13 @@ export const NestAuthMigrations = [
   Subscriptions1790000000500,
   JobRuns1790000000510,
   Sessions1790000000600,
+  Grants1790000000710,
+  GrantsExpiry1790000000712,
+  OwnerRoles1790000000720,
+  OwnerRolesProof1790000000725,
+  SignInLimits1790000000730,
+  ExternalFlows1790000000740,
+  Revocation1790000000750,
 ] as const;
 
 /**
@@ -37,6 +54,9 @@ export const NestAuthRlsMigrations = [
   ActivitiesRowSecurity1790000000310,
   PlatformTablesRowSecurity1790000000590,
   SessionsRowSecurity1790000000690,
+  GrantsRowSecurity1790000000715,
+  SignInLimitsRowSecurity1790000000735,
+  ExternalFlowsRowSecurity1790000000745,
 ] as const;
 
 /**

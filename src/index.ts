@@ -12,22 +12,53 @@ export type {
 // Services
 export { AccessGrants } from './access/access-grants.js';
 export { AccessService } from './access/access.service.js';
+export { PermissionRegistryService } from './access/permission-registry.service.js';
 export { PermissionService } from './access/permission.service.js';
 export { RoleService } from './access/role.service.js';
 export { ActivityService } from './audit/activity.service.js';
 export { type LifecycleDependent, LifecycleDependents } from './account/lifecycle-dependents.js';
+export type { LegacyHashInput } from './account/imported-hash.policy.js';
 export { PasswordService, type PasswordSettings } from './account/password.service.js';
 export { LIFECYCLE_JOBS, type LifecycleJob } from './lifecycle/lifecycle-jobs.js';
 export { UserLifecycleService } from './lifecycle/user-lifecycle.service.js';
 export { UserStatisticsService } from './lifecycle/user-statistics.service.js';
 export { AuthService } from './session/auth.service.js';
 export { generateSessionKeys } from './session/session-keys.policy.js';
+export { RateLimitService } from './rate-limit/rate-limit.service.js';
 export { SessionService } from './session/session.service.js';
+export { externalAccountId } from './external/external-account.policy.js';
+export { ExternalSignInService } from './external/external-sign-in.service.js';
+export { EXTERNAL_FLOW_COOKIE } from './external/flow-cookie.js';
 export { TenantService } from './tenant/tenant.service.js';
 export { UserService } from './user.service.js';
 
+// Guards
+export { AccessGate } from './guard/access-gate.js';
+export { AuthGuard, PermissionsGuard, PlatformGuard, RolesGuard, ServiceGuard } from './guard/auth.guard.js';
+export { AuthInterceptor } from './guard/auth.interceptor.js';
+export {
+  CurrentAccess,
+  type CurrentOptions,
+  CurrentService,
+  CurrentTenant,
+  CurrentUser,
+} from './guard/current.decorators.js';
+export { Permissions, PlatformOnly, Public, Roles, ServiceOnly } from './guard/guard.decorators.js';
+export type {
+  AccessRequirement,
+  AuthPrincipal,
+  GuardOptions,
+  Principal,
+  ServiceOptions,
+  ServicePrincipal,
+} from './guard/guard.types.js';
+export type { NestAuthNames, OneOrMore, PermissionName, RoleName, ServiceName } from './guard/names.types.js';
+export { generateServiceToken, type ServiceToken } from './guard/service-token.policy.js';
+
 // Entities
 export { NestAuthPermission } from './access/permission.entity.js';
+export { NestAuthPlatformAccessPermission, NestAuthUserAccessPermission } from './access/access-permission.entities.js';
+export { NestAuthRoleGraph, NestAuthRoleParent } from './access/role-parent.entities.js';
 export { NestAuthPlatformAccess } from './access/platform-access.entity.js';
 export { NestAuthRole } from './access/role.entity.js';
 export { NestAuthUserAccess } from './access/user-access.entity.js';
@@ -36,7 +67,10 @@ export { NestAuthUser } from './account/user.entity.js';
 export { NestAuthActivitySeal } from './audit/activity-seal.entity.js';
 export { NestAuthActivity } from './audit/activity.entity.js';
 export { NestAuthRefreshToken } from './session/refresh-token.entity.js';
+export { NestAuthRateLimit } from './rate-limit/rate-limit.entity.js';
 export { NestAuthSession } from './session/session.entity.js';
+export { ExternalFlowPurposeEnum, NestAuthExternalFlow } from './external/external-flow.entity.js';
+export { NestAuthSignInFailure, NestAuthSignInTotal } from './session/sign-in-failure.entities.js';
 export { NestAuthTenant } from './tenant/tenant.entity.js';
 
 // Vocabulary
@@ -49,13 +83,35 @@ export {
   type CreatePermissionInput,
   type CreatePermissionsResult,
   type CreateRoleInput,
+  type DirectPermission,
+  type DirectPermissionOptions,
   type GetPermissionsOptions,
   type GetRolesOptions,
+  type GrantOptions,
+  type MissingLink,
+  type PermissionEffect,
+  type PurgeExpiredOptions,
+  type PurgeExpiredResult,
   RoleGuardEnum,
+  type RoleReference,
   type RoleRelations,
   type UpdatePermissionInput,
   type UpdateRoleInput,
 } from './access/access.types.js';
+export type { DelegationMode } from './access/access.settings.js';
+export {
+  type ApplyPermissionsOptions,
+  definePermissions,
+  type PermissionDeclaration,
+  type PermissionDifference,
+  type PermissionOf,
+  type PermissionRegistry,
+  type PermissionRegistryInput,
+  type PermissionRegistryPlan,
+  type RoleDeclaration,
+  type RoleDifference,
+  type RoleOf,
+} from './access/registry.types.js';
 export type { UpdateIdentityInput } from './account/account.port.js';
 export {
   type CreateUserContext,
@@ -98,9 +154,22 @@ export type {
   UserCounts,
 } from './lifecycle/user-statistics.types.js';
 export type { GetUserOptions, GetUsersOptions, UserPage, UserRelations } from './account/user-list.types.js';
+export { type SignUpInput, type SignUpMode, SignUpResult } from './session/sign-up.types.js';
+export type { RevocationOptions } from './revocation/revocation.types.js';
+export type {
+  RateLimit,
+  RateLimitAction,
+  RateLimitCaller,
+  RateLimitOptions,
+  RateLimitRedisClient,
+  RateLimits,
+} from './rate-limit/rate-limit.types.js';
+export type { LockoutOptions } from './session/lockout.settings.js';
 export type {
   AccessTokenClaims,
-  CurrentUser,
+  SignedInUser,
+  PurgeEndedOptions,
+  PurgeEndedResult,
   SessionEndReason,
   SessionKey,
   SessionKeyOf,
@@ -112,6 +181,20 @@ export type {
   SignInResult,
   VerifyAccessTokenOptions,
 } from './session/session.types.js';
+export type {
+  BeginExternalOptions,
+  ExternalAnswer,
+  ExternalBeginning,
+  ExternalCallback,
+  ExternalFlow,
+  ExternalIdentity,
+  ExternalLinkResult,
+  ExternalRequest,
+  ExternalSignInOptions,
+  ExternalSignInResult,
+  IdentityProvider,
+  LinkedIdentity,
+} from './external/external.types.js';
 export {
   type CreateTenantInput,
   type GetTenantsOptions,
@@ -157,9 +240,11 @@ export {
   PermissionDeletedEvent,
   PermissionUpdatedEvent,
   PlatformAccessChangedEvent,
+  PlatformAccessPermissionChangedEvent,
   RefreshTokenReusedEvent,
   RoleCreatedEvent,
   RoleDeletedEvent,
+  RoleParentsChangedEvent,
   RolePermissionsChangedEvent,
   RoleUpdatedEvent,
   SessionsRevokedEvent,
@@ -169,6 +254,7 @@ export {
   TenantDeletedEvent,
   TenantUpdatedEvent,
   UserAccessChangedEvent,
+  UserAccessPermissionChangedEvent,
   UserAccessDeletedEvent,
   UserActivatedEvent,
   UserCreatedEvent,
@@ -187,6 +273,7 @@ export {
   UserRegisteredEvent,
   UserRestoredEvent,
   UserSoftDeletedEvent,
+  UserUnlockedEvent,
   UserUpdatedEvent,
 } from './events/nest-auth.events.js';
 

@@ -1,3 +1,4 @@
+import { NestAuthPlatformAccessPermission, NestAuthUserAccessPermission } from './access/access-permission.entities.js';
 import {
   NestAuthPlatformAccessRole,
   NestAuthRolePermission,
@@ -5,16 +6,20 @@ import {
 } from './access/access-role.entities.js';
 import { NestAuthPermission } from './access/permission.entity.js';
 import { NestAuthPlatformAccess } from './access/platform-access.entity.js';
+import { NestAuthRoleGraph, NestAuthRoleParent } from './access/role-parent.entities.js';
 import { NestAuthRole } from './access/role.entity.js';
 import { NestAuthUserAccess } from './access/user-access.entity.js';
 import { NestAuthIdentity } from './account/identity.entity.js';
 import { NestAuthUser } from './account/user.entity.js';
 import { NestAuthActivitySeal } from './audit/activity-seal.entity.js';
 import { NestAuthActivity } from './audit/activity.entity.js';
+import { NestAuthExternalFlow } from './external/external-flow.entity.js';
 import { NestAuthDeadLetter, NestAuthSubscription } from './feed/subscription.entity.js';
 import { NestAuthJobRun } from './job/job-run.entity.js';
+import { NestAuthRateLimit } from './rate-limit/rate-limit.entity.js';
 import { NestAuthRefreshToken } from './session/refresh-token.entity.js';
 import { NestAuthSession } from './session/session.entity.js';
+import { NestAuthSignInFailure, NestAuthSignInTotal } from './session/sign-in-failure.entities.js';
 import { NestAuthTenant } from './tenant/tenant.entity.js';
 
 /** Every entity of the package. Give them to the host's DataSource: `entities: [...NestAuthEntities, AppUser]`. */
@@ -25,10 +30,14 @@ export const NestAuthEntities = [
   NestAuthPermission,
   NestAuthRole,
   NestAuthRolePermission,
+  NestAuthRoleParent,
+  NestAuthRoleGraph,
   NestAuthUserAccess,
   NestAuthUserAccessRole,
+  NestAuthUserAccessPermission,
   NestAuthPlatformAccess,
   NestAuthPlatformAccessRole,
+  NestAuthPlatformAccessPermission,
   NestAuthActivity,
   NestAuthActivitySeal,
   NestAuthSubscription,
@@ -36,4 +45,8 @@ export const NestAuthEntities = [
   NestAuthJobRun,
   NestAuthSession,
   NestAuthRefreshToken,
+  NestAuthExternalFlow,
+  NestAuthSignInFailure,
+  NestAuthSignInTotal,
+  NestAuthRateLimit,
 ] as const;

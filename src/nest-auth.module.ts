@@ -1,4 +1,12 @@
-import { type DynamicModule, Logger, Module, type OnModuleDestroy, type Provider, type Type } from '@nestjs/common';
+import {
+  type DynamicModule,
+  Logger,
+  Module,
+  type OnModuleDestroy,
+  type OnModuleInit,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
 import { DiscoveryModule, ModuleRef } from '@nestjs/core';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { getDataSourceToken } from '@nestjs/typeorm';
@@ -6,7 +14,9 @@ import type { DataSource } from 'typeorm';
 import { AccessDependents } from './access/access-dependents.js';
 import { AccessOperations } from './access/access.operations.js';
 import { AccessService } from './access/access.service.js';
+import { Delegation } from './access/delegation.operations.js';
 import { AccessSettings } from './access/access.settings.js';
+import { PermissionRegistryService } from './access/permission-registry.service.js';
 import { PermissionService } from './access/permission.service.js';
 import { RoleService } from './access/role.service.js';
 import { ActivityWriteSubscriber } from './audit/activity-write.subscriber.js';
@@ -17,14 +27,17 @@ import { EntityWriteSubscriber } from './account/entity-write.subscriber.js';
 import { LifecycleDependents } from './account/lifecycle-dependents.js';
 import { PasswordService } from './account/password.service.js';
 import { NestAuthError } from './errors/nest-auth.error.js';
+import { ExternalSignInService } from './external/external-sign-in.service.js';
 import { IdentityFeedService } from './feed/identity-feed.service.js';
 import { EventPublisher } from './events/event-publisher.js';
 import { JobHistoryService } from './job/job-history.service.js';
 import { assertRowSecurity } from './isolation/row-security.check.js';
 import { TenantContext } from './isolation/tenant-context.js';
+import { AccessGate } from './guard/access-gate.js';
 import { UserLifecycleService } from './lifecycle/user-lifecycle.service.js';
 import { UserStatisticsService } from './lifecycle/user-statistics.service.js';
 import { NestAuthEntities } from './nest-auth.entities.js';
+import { externalProviders } from './nest-auth.external.js';
 import type {
   NestAuthModuleAsyncOptions,
   NestAuthModuleOptions,
@@ -33,11 +46,15 @@ import type {
 } from './nest-auth.options.js';
 import { type NestAuthSettings, readSettings } from './nest-auth.settings.js';
 import { assertSchemaIsOurs } from './schema-check.js';
+import { revocationProviders } from './nest-auth.revocation.js';
+import { GUARD_EXPORTS, guardProviders } from './nest-auth.guards.js';
 import { sessionProviders } from './nest-auth.sessions.js';
 import { subscriberProviders } from './nest-auth.subscribers.js';
 import { userProviders } from './nest-auth.users.js';
+import { RateLimitService } from './rate-limit/rate-limit.service.js';
 import { AuthService } from './session/auth.service.js';
 import { SessionService } from './session/session.service.js';
+import { Ownership } from './tenant/ownership.operations.js';
 import { Tenancy } from './tenant/tenancy.js';
 import { TenantService } from './tenant/tenant.service.js';
 import { registerPort } from './transaction/entity-ports.js';
@@ -50,6 +67,7 @@ import { UserService } from './user.service.js';
 
 const OPTIONS = Symbol('NestAuthModuleOptions');
 const TELEMETRY = Symbol('NestAuthTelemetry');
+const DECLARED_PERMISSIONS = Symbol('NestAuthDeclaredPermissions');
 const SETTINGS = Symbol('NestAuthSettings');
 
 const PUBLIC_SERVICES = [
@@ -59,12 +77,16 @@ const PUBLIC_SERVICES = [
   TenantService,
   RoleService,
   PermissionService,
+  PermissionRegistryService,
   AccessService,
   ActivityService,
   UserLifecycleService,
   UserStatisticsService,
   AuthService,
   SessionService,
+  RateLimitService,
+  AccessGate,
+  ExternalSignInService,
   PasswordService,
   TenantContext,
   LifecycleDependents,
@@ -74,15 +96,15 @@ const PUBLIC_SERVICES = [
 @Module({})
 export class NestAuthModule {
   static forRoot(options: NestAuthModuleOptions & NestAuthWiringOptions = {}): DynamicModule {
-    const { dataSource, isGlobal, ...rest } = options;
+    const { dataSource, isGlobal, guardAllRoutes, ...rest } = options;
     // Here, and not when the provider is made: a wrong option fails where it is written.
     readSettings(rest);
-    return define({ dataSource, isGlobal }, [{ provide: OPTIONS, useValue: rest }]);
+    return define({ dataSource, isGlobal, guardAllRoutes }, [{ provide: OPTIONS, useValue: rest }]);
   }
 
   static forRootAsync(options: NestAuthModuleAsyncOptions): DynamicModule {
-    const { dataSource, isGlobal, imports = [] } = options;
-    const made = define({ dataSource, isGlobal }, asyncOptions(options));
+    const { dataSource, isGlobal, guardAllRoutes, imports = [] } = options;
+    const made = define({ dataSource, isGlobal, guardAllRoutes }, asyncOptions(options));
     return { ...made, imports: [...(made.imports ?? []), ...imports] };
   }
 }
@@ -90,9 +112,10 @@ export class NestAuthModule {
 interface Wiring {
   readonly dataSource: string | undefined;
   readonly isGlobal: boolean | undefined;
+  readonly guardAllRoutes: boolean | undefined;
 }
 
-function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): DynamicModule {
+function define({ dataSource, isGlobal = true, guardAllRoutes = false }: Wiring, options: Provider[]): DynamicModule {
   return {
     module: NestAuthModule,
     global: isGlobal,
@@ -125,7 +148,7 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
       {
         provide: AccessSettings,
         inject: [SETTINGS],
-        useFactory: ({ guards }: NestAuthSettings) => new AccessSettings(guards),
+        useFactory: ({ guards, delegation }: NestAuthSettings) => new AccessSettings(guards, delegation),
       },
       {
         provide: PasswordService,
@@ -134,11 +157,26 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
       },
       ...userProviders(SETTINGS),
       ...sessionProviders(SETTINGS),
+      ...externalProviders(SETTINGS),
+      ...revocationProviders(SETTINGS),
+      {
+        provide: Delegation,
+        inject: [TransactionHost, Tenancy, AccessSettings],
+        useFactory: (host: TransactionHost, tenancy: Tenancy, settings: AccessSettings) =>
+          new Delegation(host, tenancy, settings),
+      },
       {
         provide: AccessOperations,
-        inject: [TransactionHost, EventPublisher, Tenancy, AccessDependents],
-        useFactory: (host: TransactionHost, events: EventPublisher, tenancy: Tenancy, dependents: AccessDependents) => {
-          const access = new AccessOperations(host, events, tenancy, dependents);
+        inject: [TransactionHost, EventPublisher, Tenancy, AccessDependents, Ownership, Delegation],
+        useFactory: (
+          host: TransactionHost,
+          events: EventPublisher,
+          tenancy: Tenancy,
+          dependents: AccessDependents,
+          ownership: Ownership,
+          delegation: Delegation,
+        ) => {
+          const access = new AccessOperations(host, events, tenancy, dependents, ownership, delegation);
           registerPort(host.dataSource, 'access', access);
           return access;
         },
@@ -149,13 +187,22 @@ function define({ dataSource, isGlobal = true }: Wiring, options: Provider[]): D
         useFactory: makeTenantContext,
       },
       ...[UserService, TenantService, RoleService, PermissionService, AccessService].map(publicService),
+      publicService(PermissionRegistryService),
       ...[UserLifecycleService, UserStatisticsService, ActivityService].map(publicService),
       ...[IdentityFeedService, JobHistoryService, AuthService, SessionService].map(publicService),
+      ...[ExternalSignInService, RateLimitService].map(publicService),
+      publicService(AccessGate),
+      ...guardProviders(SETTINGS, guardAllRoutes),
       ...subscriberProviders(SETTINGS),
+      {
+        provide: DECLARED_PERMISSIONS,
+        inject: [PermissionRegistryService, TenantContext, SETTINGS],
+        useFactory: applyDeclared,
+      },
       { provide: TELEMETRY, inject: [TransactionHost, SETTINGS], useFactory: startTelemetry },
     ],
     // The host of transactions is for the package's own adapters, as that for health: no entry of it exports the class.
-    exports: [...PUBLIC_SERVICES, TransactionHost],
+    exports: [...PUBLIC_SERVICES, ...GUARD_EXPORTS, TransactionHost],
   };
 }
 
@@ -175,6 +222,23 @@ function startTelemetry(host: TransactionHost, { telemetry }: NestAuthSettings):
   host.watchPool();
   const stop = telemetry.start?.({ database: databaseOf(host.dataSource), pool: () => host.poolState() });
   return { onModuleDestroy: () => stop?.() };
+}
+
+/** Applies what the option `access.registry` declares before anybody asks for it. */
+function applyDeclared(
+  registries: PermissionRegistryService,
+  tenants: TenantContext,
+  { declared }: NestAuthSettings,
+): OnModuleInit {
+  const apply = async (): Promise<void> => {
+    for (const registry of declared) await registries.apply(registry);
+  };
+  return {
+    onModuleInit: async () => {
+      if (declared.length === 0) return;
+      await (tenants.isEnforced ? tenants.withoutTenant('the permissions that are declared in code', apply) : apply());
+    },
+  };
 }
 
 /** Who sees the transactions of this application: its telemetry, and the log. */
@@ -209,7 +273,7 @@ function attachHost(
     report,
     observers,
   });
-  host.addSubscriber(new EntityWriteSubscriber(dependents));
+  host.addSubscriber(new EntityWriteSubscriber(dependents, new Ownership(host)));
   host.addSubscriber(new ActivityWriteSubscriber());
   EntityActivitySubscriber.addTo(host);
   return host;

@@ -1,10 +1,17 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
 import type { PasswordSettings } from './account/password.service.js';
 import type { UserHooks } from './account/user-hooks.js';
+import type { ExternalSignInOptions, IdentityProvider } from './external/external.types.js';
 import type { WebhookOptions } from './webhook/webhook.types.js';
 import type { SubscriberSettings } from './feed/feed.types.js';
 import type { RlsOptions } from './isolation/isolation.types.js';
+import type { DelegationMode } from './access/access.settings.js';
+import type { PermissionRegistry } from './access/registry.types.js';
 import type { LifecycleOptions } from './lifecycle/lifecycle.types.js';
+import type { RateLimitOptions } from './rate-limit/rate-limit.types.js';
+import type { LockoutOptions } from './session/lockout.settings.js';
+import type { RevocationOptions } from './revocation/revocation.types.js';
+import type { GuardOptions } from './guard/guard.types.js';
 import type { SessionOptions } from './session/session.types.js';
 import type { TenantModeEnum } from './tenant/tenant.types.js';
 import type { NestAuthObserver } from './transaction/transaction-observer.js';
@@ -33,6 +40,16 @@ export interface NestAuthModuleOptions {
   readonly access?: {
     /** Further guards (namespaces of roles and permissions) beside `admin` and `portal`. @default [] */
     readonly guards?: readonly string[];
+    /**
+     * Whether a user who acts, by `IdentityContext`, may give only what the user holds: docs/permissions.md.
+     * @default 'enforced'
+     */
+    readonly delegation?: DelegationMode;
+    /**
+     * Permissions and roles that are declared in code, by `definePermissions`: applied when the application starts, by
+     * one process after another. To do so at another time, use `PermissionRegistryService`. @default []
+     */
+    readonly registry?: PermissionRegistry | readonly PermissionRegistry[];
   };
   readonly audit?: {
     /**
@@ -84,6 +101,18 @@ export interface NestAuthModuleOptions {
   readonly lifecycle?: LifecycleOptions;
   /** Sessions and their tokens, for `AuthService`. */
   readonly session?: SessionOptions;
+  /** How many passwords may be tried against an account. */
+  readonly lockout?: LockoutOptions;
+  /** How often one network, user, tenant or key may do something. */
+  readonly rateLimits?: RateLimitOptions;
+  /** How long what was read of rights and sessions is good, and how soon other processes learn that it is not. */
+  readonly revocation?: Partial<RevocationOptions>;
+  /** Who else may say who a person is, for `ExternalSignInService`: `openIdConnect()` of `nest-auth-identity/oidc`. @default [] */
+  readonly identityProviders?: readonly IdentityProvider[];
+  /** Settings of signing in by `identityProviders`. */
+  readonly externalSignIn?: ExternalSignInOptions;
+  /** What the guards (`AuthGuard`, `ServiceGuard`, …) need. */
+  readonly guard?: GuardOptions;
   /** Code of the host that runs inside the transaction of every creation, change and deletion of a user. */
   readonly user?: UserHooks;
 }
@@ -97,6 +126,12 @@ export interface NestAuthWiringOptions {
   readonly dataSource?: string;
   /** Whether the services can be injected everywhere without importing the module again. @default true */
   readonly isGlobal?: boolean;
+  /**
+   * Whether `AuthGuard` guards every route and every GraphQL operation, so that whatever is not `@Public` needs somebody
+   * who is signed in. With false, guards stand where `@UseGuards` puts them.
+   * @default false
+   */
+  readonly guardAllRoutes?: boolean;
 }
 
 /** Implemented by a class for `forRootAsync({ useClass })` or `useExisting`. */

@@ -1,4 +1,5 @@
 import type { InjectionToken, Provider } from '@nestjs/common';
+import { CreateUserOperations } from './account/create-user.operations.js';
 import { LifecycleDependents } from './account/lifecycle-dependents.js';
 import { PasswordService } from './account/password.service.js';
 import { AccessDependents } from './access/access-dependents.js';
@@ -6,8 +7,13 @@ import { EventPublisher } from './events/event-publisher.js';
 import type { NestAuthSettings } from './nest-auth.settings.js';
 import { AccessTokenSigner } from './session/access-token.signer.js';
 import { AuthOperations } from './session/auth.operations.js';
+import { RateLimitSettings } from './rate-limit/rate-limit.settings.js';
+import { LockoutOperations } from './session/lockout.operations.js';
+import { PurgeOperations } from './session/purge.operations.js';
 import { SessionOperations } from './session/session.operations.js';
 import { SessionSettings } from './session/session.settings.js';
+import { SignUpOperations } from './session/sign-up.operations.js';
+import { Tenancy } from './tenant/tenancy.js';
 import { TransactionHost } from './transaction/transaction-host.js';
 
 /** What signing in is made of; `settings` is the token of the module's settings. */
@@ -36,14 +42,44 @@ export function sessionProviders(settings: InjectionToken): Provider[] {
     },
     {
       provide: AuthOperations,
-      inject: [TransactionHost, EventPublisher, PasswordService, AccessTokenSigner, SessionSettings],
+      inject: [TransactionHost, EventPublisher, PasswordService, AccessTokenSigner, SessionSettings, LockoutOperations],
       useFactory: (
         host: TransactionHost,
         events: EventPublisher,
         passwords: PasswordService,
         signer: AccessTokenSigner,
         session: SessionSettings,
-      ) => new AuthOperations(host, events, passwords, signer, session),
+        lockout: LockoutOperations,
+      ) => new AuthOperations(host, events, passwords, signer, session, lockout),
+    },
+    {
+      provide: PurgeOperations,
+      inject: [TransactionHost, settings],
+      useFactory: (host: TransactionHost, { session, lockout }: NestAuthSettings) =>
+        new PurgeOperations(host, session, lockout),
+    },
+    {
+      provide: RateLimitSettings,
+      inject: [settings],
+      useFactory: ({ rateLimits }: NestAuthSettings) => rateLimits,
+    },
+    {
+      provide: SignUpOperations,
+      inject: [TransactionHost, CreateUserOperations, PasswordService, AuthOperations, Tenancy, SessionSettings],
+      useFactory: (
+        host: TransactionHost,
+        creations: CreateUserOperations,
+        passwords: PasswordService,
+        auth: AuthOperations,
+        tenancy: Tenancy,
+        session: SessionSettings,
+      ) => new SignUpOperations(host, creations, passwords, auth, tenancy, session),
+    },
+    {
+      provide: LockoutOperations,
+      inject: [TransactionHost, EventPublisher, settings],
+      useFactory: (host: TransactionHost, events: EventPublisher, { lockout }: NestAuthSettings) =>
+        new LockoutOperations(host, events, lockout),
     },
   ];
 }

@@ -1,9 +1,12 @@
 import { assertStrongEnough, DEFAULT_PASSWORD_SETTINGS, type PasswordSettings } from './account/password.service.js';
 import { isRegion } from './account/contact.policy.js';
 import type { UserHooks } from './account/user-hooks.js';
+import { type DelegationMode, DELEGATIONS } from './access/access.settings.js';
+import type { PermissionRegistry } from './access/registry.types.js';
 import { RoleGuardEnum } from './access/access.types.js';
 import { NestAuthError } from './errors/nest-auth.error.js';
 import { isUuid } from './errors/input.js';
+import { EXTERNAL_SIGN_IN_FIELDS, ExternalSettings } from './external/external.settings.js';
 import type { WebhookOptions } from './webhook/webhook.types.js';
 import { checkWebhooks } from './webhook/webhook.policy.js';
 import type { SubscriberSettings } from './feed/feed.types.js';
@@ -12,6 +15,10 @@ import { GRACE_FIELDS, unitOf } from './lifecycle/lifecycle-input.policy.js';
 import { DEFAULT_LIFECYCLE, LifecycleSettings, MAX_CHUNK_SIZE, MAX_GRACE } from './lifecycle/lifecycle.settings.js';
 import type { LifecycleOptions } from './lifecycle/lifecycle.types.js';
 import { type NestAuthModuleOptions, REFUSAL_LEVELS, type RefusalLevel } from './nest-auth.options.js';
+import { RATE_LIMIT_FIELDS, RateLimitSettings } from './rate-limit/rate-limit.settings.js';
+import { LOCKOUT_FIELDS, LockoutSettings } from './session/lockout.settings.js';
+import { REVOCATION_FIELDS, RevocationSettings } from './revocation/revocation.settings.js';
+import { GUARD_FIELDS, GuardSettings } from './guard/guard.settings.js';
 import { SESSION_FIELDS, SessionSettings } from './session/session.settings.js';
 import { NIL_UUID, TenantModeEnum } from './tenant/tenant.types.js';
 import type { NestAuthObserver } from './transaction/transaction-observer.js';
@@ -24,6 +31,8 @@ export interface NestAuthSettings {
   readonly defaultRegion: string | undefined;
   readonly password: PasswordSettings;
   readonly guards: readonly string[];
+  readonly delegation: DelegationMode;
+  readonly declared: readonly PermissionRegistry[];
   readonly sealKeys: readonly string[];
   readonly retries: number;
   readonly onEscape: EscapeMode;
@@ -34,6 +43,11 @@ export interface NestAuthSettings {
   readonly telemetry: NestAuthObserver | undefined;
   readonly lifecycle: LifecycleSettings;
   readonly session: SessionSettings;
+  readonly revocation: RevocationSettings;
+  readonly lockout: LockoutSettings;
+  readonly rateLimits: RateLimitSettings;
+  readonly external: ExternalSettings;
+  readonly guard: GuardSettings;
   readonly hooks: UserHooks;
   readonly subscribers: SubscriberSettings;
   readonly webhooks: readonly WebhookOptions[];
@@ -52,12 +66,16 @@ const OBSERVED: readonly (keyof NestAuthObserver)[] = [
   'start',
 ];
 
+/** Options that are no group of others; what is in them is checked on its own. */
+const LIST_OPTIONS = ['webhooks', 'identityProviders'] as const;
+type ListOption = (typeof LIST_OPTIONS)[number];
+
 /** The known options, by group: anything else is a typing error that would silently change nothing. */
-const KNOWN: Readonly<Record<Exclude<keyof NestAuthModuleOptions, 'webhooks'>, readonly string[]>> = {
+const KNOWN: Readonly<Record<Exclude<keyof NestAuthModuleOptions, ListOption>, readonly string[]>> = {
   tenant: ['mode', 'defaultTenantId'],
   phone: ['defaultRegion'],
   password: Object.keys(DEFAULT_PASSWORD_SETTINGS),
-  access: ['guards'],
+  access: ['guards', 'delegation', 'registry'],
   audit: ['sealKeys'],
   transaction: ['retries', 'onEscape', 'operationTimeoutMs'],
   statements: ['prepared'],
@@ -67,6 +85,11 @@ const KNOWN: Readonly<Record<Exclude<keyof NestAuthModuleOptions, 'webhooks'>, r
   telemetry: OBSERVED,
   lifecycle: Object.keys(DEFAULT_LIFECYCLE),
   session: SESSION_FIELDS,
+  revocation: REVOCATION_FIELDS,
+  lockout: LOCKOUT_FIELDS,
+  rateLimits: RATE_LIMIT_FIELDS,
+  externalSignIn: EXTERNAL_SIGN_IN_FIELDS,
+  guard: GUARD_FIELDS,
   user: ['beforeCreate', 'afterCreate', 'beforeUpdate', 'afterUpdate', 'beforeDelete', 'afterDelete'],
 };
 
@@ -100,12 +123,15 @@ export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSetti
   }
   const passwordSettings = { ...DEFAULT_PASSWORD_SETTINGS, ...password };
   assertStrongEnough(passwordSettings);
+  const session = new SessionSettings(options.session, phone.defaultRegion);
   return {
     tenantMode,
     defaultTenantId,
     defaultRegion: phone.defaultRegion,
     password: passwordSettings,
     guards: readGuards(access.guards ?? []),
+    delegation: readDelegation(access.delegation),
+    declared: readDeclared(access.registry),
     lifecycle: readLifecycle(lifecycle),
     sealKeys: readSealKeys(options.audit?.sealKeys ?? []),
     retries: wholeNumber('transaction.retries', transaction.retries ?? 2, 0, 100),
@@ -120,7 +146,12 @@ export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSetti
     logFailures: boolean('log.failedTransactions', log.failedTransactions ?? true),
     logRefusals: oneOf('log.refusals', log.refusals ?? 'debug', REFUSAL_LEVELS),
     telemetry: readTelemetry(options.telemetry),
-    session: new SessionSettings(options.session, phone.defaultRegion),
+    session,
+    external: new ExternalSettings(options.identityProviders ?? [], options.externalSignIn ?? {}, session.isInUse),
+    lockout: new LockoutSettings(options.lockout),
+    rateLimits: new RateLimitSettings(options.rateLimits),
+    revocation: new RevocationSettings(options.revocation),
+    guard: new GuardSettings(options.guard),
     hooks: user,
     subscribers: readSubscribers(options.subscribers ?? {}),
     webhooks: checkWebhooks(options.webhooks ?? []),
@@ -129,11 +160,11 @@ export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSetti
 }
 
 function refuseUnknown(options: NestAuthModuleOptions): void {
-  const { webhooks: _checkedOnItsOwn, ...groups } = options;
-  for (const [group, values] of Object.entries(groups)) {
+  for (const [group, values] of Object.entries(options)) {
+    if (LIST_OPTIONS.some((list) => list === group)) continue;
     const known = (KNOWN as Record<string, readonly string[] | undefined>)[group];
     if (known === undefined)
-      refuse(group, `is not an option; known are ${[...Object.keys(KNOWN), 'webhooks'].join(', ')}`);
+      refuse(group, `is not an option; known are ${[...Object.keys(KNOWN), ...LIST_OPTIONS].join(', ')}`);
     if (values === undefined || (group === 'rls' && typeof values === 'boolean')) continue;
     if (typeof values !== 'object' || values === null) refuse(group, 'must be an object');
     for (const name of Object.keys(values)) {
@@ -181,6 +212,21 @@ function readSealKeys(keys: readonly string[]): readonly string[] {
     refuse('audit.sealKeys', `must be an array of secrets of at least ${MIN_SEAL_KEY} characters`);
   }
   return [...keys];
+}
+
+function readDeclared(registry: NonNullable<NestAuthModuleOptions['access']>['registry'] = []): PermissionRegistry[] {
+  const registries: PermissionRegistry[] = [registry].flat();
+  for (const one of registries) {
+    const isRegistry =
+      typeof one?.guard === 'string' && typeof one.permissions === 'object' && typeof one.roles === 'object';
+    if (!isRegistry) refuse('access.registry', 'must be made by definePermissions');
+  }
+  return registries;
+}
+
+function readDelegation(delegation: DelegationMode = 'enforced'): DelegationMode {
+  if (!DELEGATIONS.includes(delegation)) refuse('access.delegation', `must be one of ${DELEGATIONS.join(', ')}`);
+  return delegation;
 }
 
 function readGuards(guards: readonly string[]): string[] {

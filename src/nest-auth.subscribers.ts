@@ -1,19 +1,13 @@
 import { Logger, type Provider } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { EventEmitter2 } from '@nestjs/event-emitter';
-import type { Client, Pool } from 'pg';
 import { NotifyBridge } from './feed/notify-bridge.js';
 import { SubscriberRunner } from './feed/subscriber.runner.js';
 import { TenantContext } from './isolation/tenant-context.js';
 import type { NestAuthSettings } from './nest-auth.settings.js';
 import { webhookSubscriber } from './webhook/webhook.subscriber.js';
+import { ownConnection } from './transaction/own-connection.js';
 import { TransactionHost } from './transaction/transaction-host.js';
-
-/** The part of TypeORM's driver that a connection for LISTEN is made from. */
-interface PgDriver {
-  readonly master: Pool;
-  readonly postgres: { readonly Client: new (options: object) => Client };
-}
 
 /** The durable subscribers, wired to the application. */
 export function subscriberProviders(settings: symbol): Provider[] {
@@ -62,10 +56,7 @@ function makeBridge(
   const { dataSource } = host;
   return new NotifyBridge(
     {
-      connect: () => {
-        const { master, postgres } = dataSource.driver as unknown as PgDriver;
-        return new postgres.Client(master.options);
-      },
+      connect: () => ownConnection(dataSource),
       notify: (channel) =>
         host.operate(dataSource.manager, (manager) => manager.query('select pg_notify($1, $2)', [channel, ''])),
       report,

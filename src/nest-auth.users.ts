@@ -1,4 +1,5 @@
 import type { InjectionToken, Provider } from '@nestjs/common';
+import { Delegation } from './access/delegation.operations.js';
 import { BulkCreateOperations } from './account/bulk-create.operations.js';
 import { CreateUserOperations } from './account/create-user.operations.js';
 import { HookRunner } from './account/hook-runner.js';
@@ -12,6 +13,7 @@ import { BatchOperations } from './lifecycle/batch.operations.js';
 import { LifecycleOperations } from './lifecycle/lifecycle.operations.js';
 import { LifecycleSettings } from './lifecycle/lifecycle.settings.js';
 import type { NestAuthSettings } from './nest-auth.settings.js';
+import { Ownership } from './tenant/ownership.operations.js';
 import { Tenancy } from './tenant/tenancy.js';
 import { registerPort } from './transaction/entity-ports.js';
 import { TransactionHost } from './transaction/transaction-host.js';
@@ -20,30 +22,37 @@ import { TransactionHost } from './transaction/transaction-host.js';
 export function userProviders(settings: InjectionToken): Provider[] {
   return [
     {
+      provide: Ownership,
+      inject: [TransactionHost],
+      useFactory: (host: TransactionHost) => new Ownership(host),
+    },
+    {
       provide: HookRunner,
       inject: [TransactionHost, settings],
       useFactory: (host: TransactionHost, { hooks }: NestAuthSettings) => new HookRunner(host, hooks),
     },
     {
       provide: CreateUserOperations,
-      inject: [TransactionHost, EventPublisher, Tenancy, HookRunner, settings],
+      inject: [TransactionHost, EventPublisher, Tenancy, HookRunner, Delegation, settings],
       useFactory: (
         host: TransactionHost,
         events: EventPublisher,
         tenancy: Tenancy,
         hooks: HookRunner,
+        delegation: Delegation,
         { defaultRegion }: NestAuthSettings,
-      ) => new CreateUserOperations(host, events, tenancy, hooks, defaultRegion),
+      ) => new CreateUserOperations(host, events, tenancy, hooks, delegation, defaultRegion),
     },
     {
       provide: UserOperations,
-      inject: [EventPublisher, HookRunner, LifecycleDependents, settings],
+      inject: [EventPublisher, HookRunner, LifecycleDependents, Ownership, settings],
       useFactory: (
         events: EventPublisher,
         hooks: HookRunner,
         dependents: LifecycleDependents,
+        ownership: Ownership,
         { defaultRegion }: NestAuthSettings,
-      ) => new UserOperations(events, hooks, dependents, defaultRegion),
+      ) => new UserOperations(events, hooks, dependents, ownership, defaultRegion),
     },
     {
       provide: IdentityOperations,
@@ -77,9 +86,14 @@ export function userProviders(settings: InjectionToken): Provider[] {
     },
     {
       provide: LifecycleOperations,
-      inject: [TransactionHost, EventPublisher, HookRunner, LifecycleDependents],
-      useFactory: (host: TransactionHost, events: EventPublisher, hooks: HookRunner, dependents: LifecycleDependents) =>
-        new LifecycleOperations(host, events, hooks, dependents),
+      inject: [TransactionHost, EventPublisher, HookRunner, LifecycleDependents, Ownership],
+      useFactory: (
+        host: TransactionHost,
+        events: EventPublisher,
+        hooks: HookRunner,
+        dependents: LifecycleDependents,
+        ownership: Ownership,
+      ) => new LifecycleOperations(host, events, hooks, dependents, ownership),
     },
     {
       provide: BatchOperations,

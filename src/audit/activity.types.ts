@@ -21,6 +21,8 @@ export interface IdentityFacts {
   readonly actor?: Actor | undefined;
   /** Id of the user who acts in the name of `actor`. */
   readonly impersonatorId?: string | undefined;
+  /** The session in which a user does it. */
+  readonly sessionId?: string | undefined;
   /** The tenant that activities belong to when nothing else tells. */
   readonly tenantId?: string | undefined;
   /** IPv4 or IPv6 address. */

@@ -48,10 +48,16 @@ export function activityInsert(parts: Omit<ActivityParts, 'type'> & { readonly t
     select ${parts.id ?? 'facts.id'}, now(), pg_current_xact_id()::text::bigint, ${parts.type}, facts.actor_type,
       facts.actor_id, facts.impersonator_id, ${userId},
       coalesce(${tenantId}, nullif(current_setting('nest_auth.tenant_id', true), '')::uuid, facts.tenant_id),
-      ${parts.subjectType}, ${parts.subjectId ?? userId}, ${before}, ${after}, ${parts.details ?? 'null::jsonb'},
+      ${parts.subjectType}, ${parts.subjectId ?? userId}, ${before}, ${after}, ${withSession(parts.details)},
       facts.ip, facts.user_agent, facts.request_id
     from jsonb_to_record(${FACTS}::jsonb) as facts (id uuid, actor_type text, actor_id text, impersonator_id uuid,
-      tenant_id uuid, ip inet, user_agent text, request_id text), ${parts.from}`;
+      tenant_id uuid, session_id uuid, ip inet, user_agent text, request_id text), ${parts.from}`;
+}
+
+/** Under a name of its own: the details may be about another session than that in which it is done. */
+function withSession(details = 'null::jsonb'): string {
+  return `case when facts.session_id is null then ${details}
+        else coalesce(${details}, '{}') || jsonb_build_object('actorSessionId', facts.session_id) end`;
 }
 
 /**
@@ -75,13 +81,14 @@ function parameterCount(text: string): number {
 
 /** The facts of the running code, with the id of the activity, as JSON. */
 function activityFacts(): string {
-  const { actor, impersonatorId, tenantId, ip, userAgent, requestId } = IdentityContext.current;
+  const { actor, impersonatorId, sessionId, tenantId, ip, userAgent, requestId } = IdentityContext.current;
   return JSON.stringify({
     id: uuidv7(),
     actor_type: actor?.type ?? ActorTypeEnum.SYSTEM,
     actor_id: actor?.id,
     impersonator_id: impersonatorId,
     tenant_id: tenantId,
+    session_id: sessionId,
     ip,
     user_agent: userAgent,
     request_id: requestId,

@@ -21,8 +21,11 @@ const {
   USER_DELETED,
   USER_ACCESS_CHANGED,
   USER_ACCESS_DELETED,
+  USER_ACCESS_PERMISSION_CHANGED,
   PLATFORM_ACCESS_CHANGED,
+  PLATFORM_ACCESS_PERMISSION_CHANGED,
   ROLE_PERMISSIONS_CHANGED,
+  ROLE_PARENTS_CHANGED,
 } = NestAuthEvents;
 
 const always = (name: NestAuthEventName) => ({ inserted: name, updated: name, removed: name });
@@ -51,8 +54,19 @@ const SUBJECTS: Readonly<Record<string, EntitySubject>> = {
     user: 'userId',
     tenant: 'tenantId',
   },
+  nest_auth_user_access_permissions: {
+    type: 'user_access',
+    ...always(USER_ACCESS_PERMISSION_CHANGED),
+    user: 'userId',
+    tenant: 'tenantId',
+  },
   nest_auth_platform_accesses: { type: 'platform_access', ...always(PLATFORM_ACCESS_CHANGED), user: 'userId' },
   nest_auth_platform_access_roles: { type: 'platform_access', ...always(PLATFORM_ACCESS_CHANGED), user: 'userId' },
+  nest_auth_platform_access_permissions: {
+    type: 'platform_access',
+    ...always(PLATFORM_ACCESS_PERMISSION_CHANGED),
+    user: 'userId',
+  },
   nest_auth_tenants: {
     type: 'tenant',
     inserted: NestAuthEvents.TENANT_CREATED,
@@ -70,6 +84,7 @@ const SUBJECTS: Readonly<Record<string, EntitySubject>> = {
     id: 'id',
   },
   nest_auth_role_permissions: { type: 'role', ...always(ROLE_PERMISSIONS_CHANGED), id: 'roleId' },
+  nest_auth_role_parents: { type: 'role', ...always(ROLE_PARENTS_CHANGED), id: 'roleId' },
   nest_auth_permissions: {
     type: 'permission',
     inserted: NestAuthEvents.PERMISSION_CREATED,

@@ -19,7 +19,7 @@ export const IdentityContext = {
   /**
    * Runs `fn` with these facts; what they leave out is taken from the context around it.
    *
-   * Errors: `VALIDATION_FAILED` for an unknown actor type, a tenant or impersonator that is no UUID, or an `ip` that is
+   * Errors: `VALIDATION_FAILED` for an unknown actor type, a tenant, session or impersonator that is no UUID, or an `ip` that is
    * no address. Too long values are cut.
    */
   run<T>(facts: IdentityFacts, fn: () => T): T {
@@ -33,12 +33,12 @@ export const IdentityContext = {
   },
 };
 
-const FIELDS = ['actor', 'impersonatorId', 'tenantId', 'ip', 'userAgent', 'requestId'];
+const FIELDS = ['actor', 'impersonatorId', 'sessionId', 'tenantId', 'ip', 'userAgent', 'requestId'];
 const ACTOR_TYPES: readonly unknown[] = Object.values(ActorTypeEnum);
 
 /** What is passed along by strangers is cut and cleaned; what the host decides is refused when it is wrong. */
 function checked(facts: IdentityFacts): IdentityFacts {
-  const { actor, impersonatorId, tenantId, ip, userAgent, requestId } = facts;
+  const { actor, impersonatorId, sessionId, tenantId, ip, userAgent, requestId } = facts;
   const issues = new InputIssues();
   issues.fields(facts, FIELDS);
   if (actor !== undefined) {
@@ -49,6 +49,7 @@ function checked(facts: IdentityFacts): IdentityFacts {
     else if (actor.type === ActorTypeEnum.USER) issues.add('actor.id', 'must name the user');
   }
   if (impersonatorId !== undefined) issues.uuid('impersonatorId', impersonatorId);
+  if (sessionId !== undefined) issues.uuid('sessionId', sessionId);
   if (tenantId !== undefined) issues.uuid('tenantId', tenantId);
   // Node takes an address with the zone of a link for one; PostgreSQL does not.
   if (ip !== undefined && (isIP(ip) === 0 || ip.includes('%'))) issues.add('ip', 'must be an IPv4 or IPv6 address');
@@ -56,6 +57,7 @@ function checked(facts: IdentityFacts): IdentityFacts {
   return {
     ...(actor === undefined ? {} : { actor }),
     ...(impersonatorId === undefined ? {} : { impersonatorId }),
+    ...(sessionId === undefined ? {} : { sessionId }),
     ...(tenantId === undefined ? {} : { tenantId }),
     ...(ip === undefined ? {} : { ip }),
     ...(userAgent === undefined ? {} : { userAgent: storable(userAgent, MAX_USER_AGENT) }),

@@ -24,11 +24,28 @@ export const NEST_AUTH_ERRORS = {
   },
   // Signing in
   INVALID_CREDENTIALS: { status: 401, meaning: 'The sign-in is refused; it is not told why.' },
+  SIGN_UP_CLOSED: { status: 403, meaning: 'Nobody can make an account by themselves here.' },
+  RATE_LIMITED: { status: 429, meaning: 'Too many calls; `details.retryAfterSeconds` says when the next one may be.' },
   ACCESS_TOKEN_INVALID: {
     status: 401,
     meaning: 'The access token is not one of ours, has expired, or its session has ended.',
   },
   REFRESH_TOKEN_INVALID: { status: 401, meaning: 'The refresh token is unknown or used, or its session has ended.' },
+  // Signing in by a provider
+  EXTERNAL_SIGN_IN_INVALID: {
+    status: 401,
+    meaning: 'The answer of a provider fits no sign-in that this browser has begun, or cannot be believed.',
+  },
+  EXTERNAL_SIGN_IN_DENIED: { status: 401, meaning: 'The person, or the provider, has declined the sign-in.' },
+  LINK_REQUIRED: {
+    status: 409,
+    meaning: 'A user has the email that the provider has verified; the account has to be linked by that user.',
+  },
+  LAST_SIGN_IN_METHOD: { status: 409, meaning: 'The account is the only way in that the user has.' },
+  PROVIDER_NOT_FOUND: { status: 404, meaning: 'No identity provider of this name is configured.' },
+  PROVIDER_UNAVAILABLE: { status: 503, meaning: 'The identity provider does not answer, or not as agreed.' },
+  UNAUTHENTICATED: { status: 401, meaning: 'The call needs somebody who is signed in, and carries no access token.' },
+  PERMISSION_DENIED: { status: 403, meaning: 'The caller may not do this; it is not told what is missing.' },
   // Missing
   SESSION_NOT_FOUND: { status: 404, meaning: 'The user has no such session, or it has ended.' },
   USER_NOT_FOUND: { status: 404, meaning: 'No such user.' },
@@ -41,10 +58,24 @@ export const NEST_AUTH_ERRORS = {
   // Refused
   ROLE_SCOPE_MISMATCH: { status: 422, meaning: 'The role belongs to another tenant, or to another guard.' },
   TENANT_SCOPE_MISMATCH: { status: 422, meaning: "The tenant lies outside the user's realm." },
-  ROLE_IN_USE: { status: 409, meaning: 'The role is still assigned.' },
-  PERMISSION_IN_USE: { status: 409, meaning: 'The permission is still granted to a role.' },
+  ROLE_IN_USE: { status: 409, meaning: 'The role is still assigned, or another role inherits from it.' },
+  ROLE_CYCLE: { status: 422, meaning: 'The role would inherit from itself.' },
+  ROLE_DEPTH_EXCEEDED: {
+    status: 422,
+    meaning: 'Roles of one owner would inherit from one another over more than eight steps.',
+  },
+  PERMISSION_IN_USE: {
+    status: 409,
+    meaning: 'The permission is still granted to a role, or granted or denied to an access.',
+  },
   TENANT_IN_USE: { status: 409, meaning: 'The tenant still has users, roles or accesses.' },
   USER_IN_USE: { status: 409, meaning: 'A row of the host application still refers to the user.' },
+  LAST_OWNER: { status: 409, meaning: 'A tenant would be left without an owner; `details.tenantIds` names it.' },
+  OWNER_NOT_FOUND: { status: 404, meaning: 'The user does not own the tenant.' },
+  GRANT_NOT_HELD: {
+    status: 403,
+    meaning: 'The actor would give what the actor does not hold; `details.permissions` names it.',
+  },
   // The life of a user
   USER_ALREADY_ACTIVE: { status: 409, meaning: 'The user is active already.' },
   USER_ALREADY_INACTIVE: { status: 409, meaning: 'The user is inactive already.' },
@@ -78,7 +109,8 @@ export const NEST_AUTH_ERRORS = {
   },
   ACTIVITY_LOG_RESTORED: {
     status: 500,
-    meaning: "The server's transaction ids are behind those in the activity log, which comes from another server.",
+    meaning:
+      "The server's transaction ids are behind the activity log, or a position in it: another server had seen more.",
   },
   // Transactions
   TRANSACTION_ABORTED: { status: 500, meaning: 'A statement failed inside the transaction, so it was rolled back.' },
@@ -99,6 +131,11 @@ export const NEST_AUTH_ERRORS = {
   // Passwords
   HASHING_BUSY: { status: 503, meaning: 'The queue of passwords to hash is full.' },
   // Wiring and the rest
+  GUARD_MISCONFIGURED: {
+    status: 500,
+    meaning:
+      'Decorators of access contradict themselves, name what does not exist, or have no guard that enforces them.',
+  },
   INVALID_OPTIONS: { status: 500, meaning: 'An option is wrong; `details.option` names it.' },
   DATABASE_ERROR: { status: 500, meaning: 'PostgreSQL refused a statement for a reason that has no code of its own.' },
 } as const satisfies Record<string, { status: number; meaning: string }>;
@@ -118,6 +155,10 @@ export interface NestAuthErrorDetails {
   /** Names of the fields in conflict, all of them, not only the first. */
   readonly fields?: readonly string[];
   readonly ids?: readonly string[];
+  /** Tenants that are concerned, at most 100. */
+  readonly tenantIds?: readonly string[];
+  /** Names of permissions, at most 100. */
+  readonly permissions?: readonly string[];
   readonly option?: string;
   readonly sqlState?: string;
   readonly constraint?: string;
@@ -126,6 +167,8 @@ export interface NestAuthErrorDetails {
   readonly hostStack?: readonly string[];
   /** Running the whole transaction, or the one call, again is safe: nothing was kept. Absent where that is not so. */
   readonly retryable?: boolean;
+  /** Whole seconds until the next call may be. */
+  readonly retryAfterSeconds?: number;
 }
 
 /**

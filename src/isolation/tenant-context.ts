@@ -56,6 +56,11 @@ export class TenantContext {
     return this.#platform?.sql ?? '';
   }
 
+  /** @internal Whether row-level security is on, so that code needs a tenant to run in. */
+  get isEnforced(): boolean {
+    return this.#platform !== undefined;
+  }
+
   /** The tenant of the running code; null outside of any, and inside `withoutTenant`. */
   get tenantId(): string | null {
     return this.#scopes.getStore()?.tenantId ?? null;

@@ -1,12 +1,23 @@
+import type { AccessService } from '../access/access.service.js';
 import type { ActivityService } from '../audit/activity.service.js';
+import type { ExternalSignInService } from '../external/external-sign-in.service.js';
 import type { Job, JobRun } from '../job/job.types.js';
 import { LIFECYCLE_JOBS, type LifecycleJob } from '../lifecycle/lifecycle-jobs.js';
+import type { SessionService } from '../session/session.service.js';
 import type { UserLifecycleService } from '../lifecycle/user-lifecycle.service.js';
+
+/** Whose work the jobs are. */
+export interface JobServices {
+  readonly lifecycle: UserLifecycleService;
+  readonly activities: ActivityService;
+  readonly sessions: SessionService;
+  readonly access: AccessService;
+  readonly external: ExternalSignInService;
+}
 
 /** The jobs of the package itself. Each goes on by itself after a kill: what is done is not due any more. */
 export function ownJobs(
-  lifecycle: UserLifecycleService,
-  activities: ActivityService,
+  { lifecycle, activities, sessions, access, external }: JobServices,
   retentionMonths: number | undefined,
 ): Job[] {
   return [
@@ -28,6 +39,24 @@ export function ownJobs(
         const { created, dropped } = await activities.maintainPartitions(options);
         return { created: created.length, dropped: dropped.length };
       },
+    },
+    {
+      name: 'purge-expired-grants',
+      run: async ({ signal }) => ({ ...(await access.purgeExpiredGrants({ signal })) }),
+    },
+    {
+      name: 'purge-ended-sessions',
+      run: async ({ signal, progress }) => {
+        const { isComplete: _, ...counts } = await sessions.purgeEnded({
+          signal,
+          onProgress: (done) => progress({ ...done }),
+        });
+        return counts;
+      },
+    },
+    {
+      name: 'remove-expired-external-flows',
+      run: async () => ({ removed: await external.removeExpiredFlows() }),
     },
   ];
 }

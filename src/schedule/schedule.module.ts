@@ -1,9 +1,12 @@
 import { type DynamicModule, Logger, Module } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
+import { AccessService } from '../access/access.service.js';
 import { ActivityService } from '../audit/activity.service.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
+import { ExternalSignInService } from '../external/external-sign-in.service.js';
 import { TenantContext } from '../isolation/tenant-context.js';
 import { UserLifecycleService } from '../lifecycle/user-lifecycle.service.js';
+import { SessionService } from '../session/session.service.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
 import { ownJobs } from './own-jobs.js';
 import { type NestAuthScheduleOptions, OWN_JOBS, type OwnJobName } from './schedule.options.js';
@@ -29,16 +32,29 @@ export class NestAuthScheduleModule {
       providers: [
         {
           provide: NestAuthScheduler,
-          inject: [TransactionHost, TenantContext, SchedulerRegistry, UserLifecycleService, ActivityService],
+          inject: [
+            TransactionHost,
+            TenantContext,
+            SchedulerRegistry,
+            UserLifecycleService,
+            ActivityService,
+            SessionService,
+            AccessService,
+            ExternalSignInService,
+          ],
           useFactory: (
             host: TransactionHost,
             context: TenantContext,
             registry: SchedulerRegistry,
             lifecycle: UserLifecycleService,
             activities: ActivityService,
+            sessions: SessionService,
+            access: AccessService,
+            external: ExternalSignInService,
           ) => {
             const scheduler = makeScheduler(host, context, registry, { leaseMs, tickMs });
-            for (const job of ownJobs(lifecycle, activities, options.activityRetentionMonths)) {
+            const services = { lifecycle, activities, sessions, access, external };
+            for (const job of ownJobs(services, options.activityRetentionMonths)) {
               const timing = own.get(job.name);
               if (timing !== undefined) scheduler.add(job, timing);
             }

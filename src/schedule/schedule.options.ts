@@ -30,6 +30,9 @@ export const OWN_JOBS = {
   'delete-scheduled-users': { cron: '40 10 * * *', enabled: false },
   'seal-activities': { cron: '*/5 * * * *', enabled: true },
   'maintain-activities': { cron: '50 3 * * *', enabled: true },
+  'purge-expired-grants': { cron: '10 4 * * *', enabled: true },
+  'purge-ended-sessions': { cron: '20 4 * * *', enabled: true },
+  'remove-expired-external-flows': { cron: '30 4 * * *', enabled: true },
 } as const satisfies Record<string, { readonly cron: string; readonly enabled: boolean }>;
 
 export type OwnJobName = keyof typeof OWN_JOBS;

@@ -22,9 +22,22 @@ const RULES: Readonly<Record<string, OwnershipRule>> = {
   nest_auth_role_permissions: {
     where: 'exists (select 1 from nest_auth_roles r where r.id = t.role_id and r.tenant_id = $1 and r.tenant_id <> $2)',
   },
+  nest_auth_role_parents: {
+    where: 't.role_tenant_id = $1 and t.role_tenant_id is distinct from $2::uuid',
+    maybeEmpty: true,
+  },
+  nest_auth_role_graphs: {
+    where: 't.owner_tenant_id = $1 and t.owner_tenant_id is distinct from $2::uuid',
+    maybeEmpty: true,
+  },
+  nest_auth_user_access_permissions: {
+    where: 't."tenant_id" = $1 and t."tenant_id" is distinct from $2::uuid',
+    maybeEmpty: true,
+  },
   nest_auth_permissions: { where: '$1::uuid is distinct from $2::uuid', readable: true },
   nest_auth_platform_accesses: { where: '$1::uuid is distinct from $2::uuid' },
   nest_auth_platform_access_roles: { where: '$1::uuid is distinct from $2::uuid' },
+  nest_auth_platform_access_permissions: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_activity_seals: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_subscriptions: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_dead_letters: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
@@ -33,6 +46,10 @@ const RULES: Readonly<Record<string, OwnershipRule>> = {
     maybeEmpty: true,
   },
   nest_auth_refresh_tokens: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_sign_in_failures: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_sign_in_totals: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_rate_limits: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_external_flows: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_job_runs: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
 };
 

@@ -3,12 +3,15 @@ export const ROOMS = [
   'errors',
   'transaction',
   'events',
+  'revocation',
   'audit',
   'tenant',
   'isolation',
   'account',
   'access',
+  'rate-limit',
   'session',
+  'external',
   'mfa',
   'invitation',
   'lifecycle',
@@ -19,7 +22,7 @@ export const ROOMS = [
 ];
 
 /** Adapters for whoever comes from outside. They may import every room, and nothing imports them but the front door. */
-export const RIM = ['http', 'schedule', 'graphql', 'admin', 'testing', 'cli', 'telemetry', 'health'];
+export const RIM = ['http', 'schedule', 'graphql', 'admin', 'testing', 'cli', 'telemetry', 'health', 'guard', 'oidc'];
 
 /** Entries of their own, each with a peer that is optional: whoever does not ask for one never loads it. */
 export const SEPARATE = {
@@ -27,4 +30,5 @@ export const SEPARATE = {
   telemetry: '@opentelemetry',
   health: '@nestjs/terminus',
   schedule: '@nestjs/schedule',
+  oidc: 'openid-client',
 };

@@ -9,11 +9,13 @@ import { type Environment, openEnvironment } from './environment.js';
 import type { Plan } from './measure.js';
 import { type Format, render, type Report } from './report.js';
 import { measureAudit } from './scenarios/audit.js';
+import { measureAuthorization } from './scenarios/authorization.js';
 import { measureLifecycle } from './scenarios/lifecycle.js';
 import { measurePermissionLoad } from './scenarios/permission-load.js';
 import { measurePortalCreate } from './scenarios/portal-create.js';
 import { measureScale } from './scenarios/scale.js';
 import type { Bench, Findings } from './scenarios/scenario.js';
+import { measureSignIn } from './scenarios/sign-in.js';
 import { measureTelemetry } from './scenarios/telemetry.js';
 import { countStatements } from './scenarios/statement-counts.js';
 import { makeWorld } from './seed.js';
@@ -31,6 +33,8 @@ const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<Findings>>> =
   statements: async (bench) => ({ comparisons: [], goals: await countStatements(bench) }),
   create: measurePortalCreate,
   permissions: measurePermissionLoad,
+  authz: measureAuthorization,
+  'sign-in': measureSignIn,
   scale: measureScale,
   lifecycle: measureLifecycle,
   audit: measureAudit,
@@ -73,5 +77,6 @@ async function runAll(on: Environment, names: readonly string[]): Promise<Report
     facts: [...facts, ['Load after', (loadavg()[0] ?? 0).toFixed(2)]],
     comparisons: findings.flatMap(({ comparisons }) => comparisons),
     goals: findings.flatMap(({ goals }) => goals),
+    tables: findings.flatMap(({ tables = [] }) => tables),
   };
 }

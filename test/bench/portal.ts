@@ -8,6 +8,7 @@ import { v7 as uuidv7 } from 'uuid';
 import {
   AccessService,
   ActivityService,
+  AuthService,
   type HashedPassword,
   NestAuthEntities,
   NestAuthModule,
@@ -53,6 +54,7 @@ export interface PortalOptions {
 export class Portal {
   readonly users: UserService;
   readonly access: AccessService;
+  readonly auth: AuthService;
   readonly activities: ActivityService;
   readonly roles: RoleService;
   readonly passwords: PasswordService;
@@ -62,6 +64,7 @@ export class Portal {
   private constructor(private readonly context: INestApplicationContext) {
     this.users = context.get(UserService);
     this.access = context.get(AccessService);
+    this.auth = context.get(AuthService);
     this.activities = context.get(ActivityService);
     this.roles = context.get(RoleService);
     this.passwords = context.get(PasswordService);

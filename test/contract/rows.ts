@@ -2,16 +2,27 @@ import type { EntityManager } from 'typeorm';
 import { v4 as uuidv4, v7 as uuidv7 } from 'uuid';
 
 import {
+  AccessGate,
   AccessStatusEnum,
+  type AuthPrincipal,
   AuthService,
+  definePermissions,
+  IdentityFeedService,
+  JobHistoryService,
   type NestAuthUser,
+  type PermissionRegistry,
+  PermissionRegistryService,
   RoleGuardEnum,
   SessionService,
   type SignInResult,
   UserLifecycleService,
   UserStatisticsService,
 } from '../../src/index.js';
+import { withClient } from '../support/database.js';
 import { freshEmail, freshPhone, type NestAppFixture } from '../support/nest-app.js';
+import { externalRows } from './external.rows.js';
+
+const inAnHour = (): Date => new Date(Date.now() + 3_600_000);
 
 /** What every call finds: a user with access and roles, a platform user, and things that nobody uses. */
 export interface Stage {
@@ -31,6 +42,9 @@ export interface Stage {
   readonly unusedRoleName: string;
   readonly unusedPermissionId: string;
   readonly permissionName: string;
+  /** A durable subscriber that no process works for, and the event it has given up on. */
+  readonly subscriber: string;
+  readonly deadEventId: string;
   readonly unique: string;
 }
 
@@ -45,6 +59,18 @@ export async function setStage(app: NestAppFixture): Promise<Stage> {
   const unusedRoleName = `unused-${unique}`;
   const role = await app.roles.createRole({ name: unusedRoleName, guard: RoleGuardEnum.PORTAL, isSystem: true });
   const { name: roleName = '' } = (await app.roles.getRoleById(member)) ?? {};
+  const [subscriber, deadEventId] = [`crm-${unique}`, uuidv7()];
+  await withClient(app.url, async (client) => {
+    await client.query(`insert into nest_auth_subscriptions (name, position_xid, position_id) values ($1, 1, $2)`, [
+      subscriber,
+      deadEventId,
+    ]);
+    await client.query(
+      `insert into nest_auth_dead_letters (subscription, activity_id, xid, type, attempts, error)
+        values ($1, $2, 1, 'nest_auth.user.created', 1, 'down')`,
+      [subscriber, deadEventId],
+    );
+  });
   return {
     user,
     email,
@@ -62,6 +88,8 @@ export async function setStage(app: NestAppFixture): Promise<Stage> {
     unusedRoleName,
     unusedPermissionId: permission.id,
     permissionName: permission.name,
+    subscriber,
+    deadEventId,
     unique,
   };
 }
@@ -69,6 +97,8 @@ export async function setStage(app: NestAppFixture): Promise<Stage> {
 export interface Row {
   /** Whether the call changes rows and announces it; `silently` for a change without an event. */
   readonly writes?: true | 'silently';
+  /** It signs in by a password, and counts that apart from the transaction of the caller: on a second connection. */
+  readonly apart?: true;
   /** Why a row that writes has no activity of its own. */
   readonly unaudited?: string;
   readonly call: (app: NestAppFixture, stage: Stage, manager?: EntityManager) => Promise<unknown>;
@@ -88,7 +118,7 @@ const answers = (call: NonNullable<Row['foreign']>['call'], value: unknown) => (
 const elsewhere = (why: string): Row => ({ call: () => Promise.resolve(), elsewhere: why });
 
 /** Each signs in first, which writes. */
-const IN_SESSION = { writes: true } as const;
+const IN_SESSION = { writes: true, apart: true } as const;
 const NOBODYS_TOKEN = `${'A'.repeat(22)}.${'A'.repeat(43)}`;
 
 async function signIn(app: NestAppFixture, stage: Stage, manager?: EntityManager): Promise<SignInResult> {
@@ -97,8 +127,47 @@ async function signIn(app: NestAppFixture, stage: Stage, manager?: EntityManager
   return auth(app).signIn({ email: stage.email, password }, {}, manager);
 }
 
+/** For a sign-in that is to be refused, and for nothing else. */
+const refused = (call: Promise<unknown>): Promise<void> =>
+  call.then(
+    () => Promise.reject(new Error('nobody was refused')),
+    (error: { code?: string }) => {
+      if (error.code !== 'INVALID_CREDENTIALS') throw error;
+    },
+  );
+
 const auth = ({ context }: NestAppFixture): AuthService => context.get(AuthService);
 const sessions = ({ context }: NestAppFixture): SessionService => context.get(SessionService);
+const gate = ({ context }: NestAppFixture): AccessGate => context.get(AccessGate);
+
+const registry = ({ context }: NestAppFixture): PermissionRegistryService => context.get(PermissionRegistryService);
+
+const declared = (unique: string): PermissionRegistry =>
+  definePermissions({
+    permissions: { [`declared:${unique}`]: {} },
+    roles: { [`declared-${unique}`]: { permissions: [`declared:${unique}`] } },
+  });
+
+async function ownerRole({ roles }: NestAppFixture, { unique }: Stage, manager?: EntityManager): Promise<string> {
+  const input = { name: `owner-${unique}`, guard: RoleGuardEnum.PORTAL, isSystem: true, isOwner: true };
+  return (await roles.createRole(input, manager)).id;
+}
+
+/** Who is signed in, as a guard has it; the session itself plays no part in what is asked. */
+const principalOf = (userId: string, tenantId: string): AuthPrincipal => ({
+  type: 'user',
+  userId,
+  sessionId: nobody,
+  tenantId,
+  expiresAt: new Date(),
+});
+const feed = ({ context }: NestAppFixture): IdentityFeedService => context.get(IdentityFeedService);
+
+/** How far a subscriber has come is no fact about an identity. */
+const OF_SUBSCRIBER = {
+  writes: 'silently',
+  unaudited: 'it changes what is delivered to a subscriber, and no identity',
+} as const;
 
 export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   users: {
@@ -375,6 +444,27 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
         'ROLE_NOT_FOUND',
       ),
     },
+    setRoleParents: {
+      writes: true,
+      call: ({ roles }, { unusedRoleId, member }, m) => roles.setRoleParents(unusedRoleId, [member], m),
+      foreign: missing(
+        ({ roles, seed }, { editor }, m) => roles.setRoleParents(editor, [seed.foreign], m),
+        'ROLE_SCOPE_MISMATCH',
+      ),
+    },
+    addRoleParents: {
+      writes: true,
+      call: ({ roles }, { unusedRoleId, member }, m) => roles.addRoleParents(unusedRoleId, [member], m),
+      foreign: missing(({ roles }, { member }, m) => roles.addRoleParents(nobody, [member], m), 'ROLE_NOT_FOUND'),
+    },
+    removeRoleParents: {
+      writes: true,
+      call: async ({ roles }, { unusedRoleId, member }, m) => {
+        await roles.addRoleParents(unusedRoleId, [member], m);
+        await roles.removeRoleParents(unusedRoleId, [member], m);
+      },
+      foreign: missing(({ roles }, { member }, m) => roles.removeRoleParents(nobody, [member], m), 'ROLE_NOT_FOUND'),
+    },
   },
   permissions: {
     createPermission: {
@@ -524,6 +614,123 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
           reason: 'NO_ACCESS',
         },
       ),
+    },
+    grantAccessRole: {
+      writes: true,
+      call: ({ access }, { user, tenantId, editor }, m) =>
+        access.grantAccessRole(user.id, tenantId, editor, { expiresAt: inAnHour() }, m),
+      foreign: missing(
+        ({ access, seed }, { user, tenantId }, m) => access.grantAccessRole(user.id, tenantId, seed.foreign, {}, m),
+        'ROLE_SCOPE_MISMATCH',
+      ),
+    },
+    getOwners: {
+      call: ({ access }, { tenantId }, m) => access.getOwners(tenantId, m),
+      foreign: answers(({ access }, { unusedTenantId }, m) => access.getOwners(unusedTenantId, m), []),
+    },
+    transferOwnership: {
+      writes: true,
+      call: async (app, stage, m) => {
+        const { user, platformUser, unusedTenantId } = stage;
+        await app.access.addUserAccessRoles(user.id, unusedTenantId, [await ownerRole(app, stage, m)], m);
+        return app.access.transferOwnership(unusedTenantId, user.id, platformUser.id, m);
+      },
+      foreign: missing(
+        ({ access }, { user, platformUser, tenantId }, m) =>
+          access.transferOwnership(tenantId, user.id, platformUser.id, m),
+        'OWNER_NOT_FOUND',
+      ),
+    },
+    grantPlatformAccessRole: {
+      writes: true,
+      call: ({ access }, { platformUser, admin }, m) =>
+        access.grantPlatformAccessRole(platformUser.id, admin, { expiresAt: inAnHour() }, m),
+      foreign: missing(
+        ({ access }, { platformUser, member }, m) => access.grantPlatformAccessRole(platformUser.id, member, {}, m),
+        'ROLE_SCOPE_MISMATCH',
+      ),
+    },
+    grantPermission: {
+      writes: true,
+      call: ({ access }, { user, tenantId, permissionName }, m) =>
+        access.grantPermission(user.id, tenantId, permissionName, { expiresAt: inAnHour(), reason: 'stands in' }, m),
+      foreign: missing(
+        ({ access }, { user, unusedTenantId, permissionName }, m) =>
+          access.grantPermission(user.id, unusedTenantId, permissionName, {}, m),
+        'ACCESS_NOT_FOUND',
+      ),
+    },
+    denyPermission: {
+      writes: true,
+      call: ({ access }, { user, tenantId, permissionName }, m) =>
+        access.denyPermission(user.id, tenantId, permissionName, {}, m),
+      foreign: missing(
+        ({ access }, { user, unusedTenantId, permissionName }, m) =>
+          access.denyPermission(user.id, unusedTenantId, permissionName, {}, m),
+        'ACCESS_NOT_FOUND',
+      ),
+    },
+    revokePermission: {
+      writes: true,
+      call: async ({ access }, { user, tenantId, permissionName }, m) => {
+        await access.denyPermission(user.id, tenantId, permissionName, {}, m);
+        await access.revokePermission(user.id, tenantId, permissionName, m);
+      },
+      foreign: missing(
+        ({ access }, { user, unusedTenantId, permissionName }, m) =>
+          access.revokePermission(user.id, unusedTenantId, permissionName, m),
+        'ACCESS_NOT_FOUND',
+      ),
+    },
+    getDirectPermissions: {
+      call: ({ access }, { user, tenantId }, m) => access.getDirectPermissions(user.id, tenantId, m),
+      foreign: answers(
+        ({ access }, { user, unusedTenantId }, m) => access.getDirectPermissions(user.id, unusedTenantId, m),
+        [],
+      ),
+    },
+    grantPlatformPermission: {
+      writes: true,
+      call: async ({ access, permissions }, { platformUser, unique }, m) => {
+        await permissions.createPermission({ name: `grant:${unique}`, guard: 'admin' }, m);
+        await access.grantPlatformPermission(platformUser.id, `grant:${unique}`, {}, m);
+      },
+      foreign: missing(
+        ({ access }, { platformUser, permissionName }, m) =>
+          access.grantPlatformPermission(platformUser.id, permissionName, {}, m),
+        'PERMISSION_NOT_FOUND',
+      ),
+    },
+    denyPlatformPermission: {
+      writes: true,
+      call: async ({ access, permissions }, { platformUser, unique }, m) => {
+        await permissions.createPermission({ name: `deny:${unique}`, guard: 'admin' }, m);
+        await access.denyPlatformPermission(platformUser.id, `deny:${unique}`, {}, m);
+      },
+      foreign: missing(
+        ({ access }, { user, permissionName }, m) => access.denyPlatformPermission(user.id, permissionName, {}, m),
+        'ACCESS_NOT_FOUND',
+      ),
+    },
+    revokePlatformPermission: {
+      writes: true,
+      call: async ({ access, permissions }, { platformUser, unique }, m) => {
+        await permissions.createPermission({ name: `revoke:${unique}`, guard: 'admin' }, m);
+        await access.grantPlatformPermission(platformUser.id, `revoke:${unique}`, {}, m);
+        await access.revokePlatformPermission(platformUser.id, `revoke:${unique}`, m);
+      },
+      foreign: missing(
+        ({ access }, { user, permissionName }, m) => access.revokePlatformPermission(user.id, permissionName, m),
+        'ACCESS_NOT_FOUND',
+      ),
+    },
+    getDirectPlatformPermissions: {
+      call: ({ access }, { platformUser }, m) => access.getDirectPlatformPermissions(platformUser.id, m),
+      foreign: answers(({ access }, { user }, m) => access.getDirectPlatformPermissions(user.id, m), []),
+    },
+    purgeExpiredGrants: {
+      call: ({ access }, _, m) => access.purgeExpiredGrants({}, m),
+      foreign: missing(({ access }, _, m) => access.purgeExpiredGrants({ batchSize: 0 }, m), 'VALIDATION_FAILED'),
     },
     setUserAccessStatus: {
       writes: true,
@@ -720,7 +927,24 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   },
   auth: {
     // What a refusal leaves is its activity, on purpose: see the tests of sessions.
-    signIn: { writes: true, call: signIn },
+    signIn: { ...IN_SESSION, call: signIn },
+    signUp: {
+      writes: true,
+      call: (app, _, m) => auth(app).signUp({ email: freshEmail(), password: 'correct horse' }, {}, m),
+      foreign: missing(
+        (app, { email }, m) => auth(app).signUp({ email, password: 'x' }, {}, m),
+        'EMAIL_ALREADY_EXISTS',
+      ),
+    },
+    unlock: {
+      ...IN_SESSION,
+      call: async (app, { user, email }, m) => {
+        await user.setPassword('correct horse', m);
+        await refused(auth(app).signIn({ email, password: 'wrong' }, {}, m));
+        await auth(app).unlock(user.id, m);
+      },
+      foreign: answers((app, _, m) => auth(app).unlock(nobody, m), false),
+    },
     refresh: {
       ...IN_SESSION,
       call: async (app, stage, m) => auth(app).refresh((await signIn(app, stage, m)).refreshToken, m),
@@ -758,6 +982,39 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     },
     jwks: elsewhere('it asks nobody: the tests of sessions'),
   },
+  external: externalRows(signIn, elsewhere),
+  registry: {
+    plan: {
+      call: (app, { unique }, m) => registry(app).plan(declared(unique), m),
+      foreign: missing((app, _, m) => registry(app).plan({} as PermissionRegistry, m), 'VALIDATION_FAILED'),
+    },
+    apply: {
+      writes: true,
+      call: (app, { unique }, m) => registry(app).apply(declared(unique), {}, m),
+      foreign: missing((app, _, m) => registry(app).apply({} as PermissionRegistry, {}, m), 'VALIDATION_FAILED'),
+    },
+  },
+  gate: {
+    authenticate: {
+      ...IN_SESSION,
+      call: async (app, stage, m) => gate(app).authenticate((await signIn(app, stage, m)).accessToken, m),
+      foreign: missing((app, _, m) => gate(app).authenticate('a.b.c', m), 'ACCESS_TOKEN_INVALID'),
+    },
+    authenticateService: elsewhere('the tests of ServiceGuard: it asks no database'),
+    assert: {
+      call: (app, { user, tenantId, roleName }, m) =>
+        gate(app).assert(principalOf(user.id, tenantId), { roles: [roleName] }, m),
+      foreign: missing(
+        (app, { user, unusedTenantId, roleName }, m) =>
+          gate(app).assert(principalOf(user.id, unusedTenantId), { roles: [roleName] }, m),
+        'PERMISSION_DENIED',
+      ),
+    },
+    getGrants: {
+      call: (app, { user, tenantId }, m) => gate(app).getGrants(principalOf(user.id, tenantId), false, m),
+    },
+    runAs: elsewhere('the tests of guards: it runs code of the host'),
+  },
   sessions: {
     getSessions: {
       call: (app, { user }, m) => sessions(app).getSessions(user.id, m),
@@ -784,6 +1041,55 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
         await sessions(app).revokeAllSessions(stage.user.id, m);
       },
       foreign: answers((app, _, m) => sessions(app).revokeAllSessions(nobody, m), 0),
+    },
+    // What is due is in the tests of the clean-up: nothing here is old enough.
+    purgeEnded: {
+      call: (app, _, m) => sessions(app).purgeEnded({}, m),
+      foreign: missing((app, _, m) => sessions(app).purgeEnded({ chunkSize: 0 }, m), 'VALIDATION_FAILED'),
+    },
+  },
+  limits: { consume: elsewhere('it takes no manager: what is counted stays counted. See the tests of rate limits') },
+  feed: {
+    readEvents: {
+      call: (app, { tenantId }, m) => feed(app).readEvents({ tenantId }, m),
+      foreign: answers(async (app, _, m) => (await feed(app).readEvents({ tenantId: nobody }, m)).events, []),
+    },
+    getSubscriptions: { call: (app, _, m) => feed(app).getSubscriptions(m) },
+    replay: {
+      ...OF_SUBSCRIBER,
+      call: (app, { subscriber }, m) => feed(app).replay(subscriber, new Date(), m),
+      foreign: missing((app, _, m) => feed(app).replay('nobody', 'beginning', m), 'SUBSCRIPTION_NOT_FOUND'),
+    },
+    getDeadLetters: {
+      call: (app, { subscriber }, m) => feed(app).getDeadLetters(subscriber, {}, m),
+      foreign: answers((app, _, m) => feed(app).getDeadLetters('nobody', {}, m), []),
+    },
+    retryDeadLetter: {
+      ...OF_SUBSCRIBER,
+      call: (app, { subscriber, deadEventId }, m) => feed(app).retryDeadLetter(subscriber, deadEventId, m),
+      foreign: missing(
+        (app, { deadEventId }, m) => feed(app).retryDeadLetter('nobody', deadEventId, m),
+        'DEAD_LETTER_NOT_FOUND',
+      ),
+    },
+    discardDeadLetter: {
+      ...OF_SUBSCRIBER,
+      call: (app, { subscriber, deadEventId }, m) => feed(app).discardDeadLetter(subscriber, deadEventId, m),
+      foreign: missing(
+        (app, { subscriber }, m) => feed(app).discardDeadLetter(subscriber, nobody, m),
+        'DEAD_LETTER_NOT_FOUND',
+      ),
+    },
+    removeSubscription: {
+      ...OF_SUBSCRIBER,
+      call: (app, { subscriber }, m) => feed(app).removeSubscription(subscriber, m),
+      foreign: missing((app, _, m) => feed(app).removeSubscription('nobody', m), 'SUBSCRIPTION_NOT_FOUND'),
+    },
+  },
+  jobs: {
+    getRuns: {
+      call: ({ context }, _, m) => context.get(JobHistoryService).getRuns({}, m),
+      foreign: answers(({ context }, _, m) => context.get(JobHistoryService).getRuns({ job: 'nobody' }, m), []),
     },
   },
 };

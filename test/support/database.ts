@@ -4,7 +4,8 @@ import { afterAll, beforeAll } from '@jest/globals';
 import { Client } from 'pg';
 
 import { type Cluster, createCitusDatabase, dropCitusDatabase } from './citus.js';
-import { clone, dropDatabase } from './template.js';
+import { takeSpare } from './spare-databases.js';
+import { clone, databaseUrl, dropDatabase } from './template.js';
 
 export interface TestDatabase {
   readonly url: string;
@@ -19,18 +20,33 @@ export interface TestDatabaseOptions {
   readonly plain?: boolean;
 }
 
+const { NEST_AUTH_TEST_CLUSTER: CLUSTER } = process.env;
+
+/** For what a cluster does not have, `{ plain: ON_CLUSTER }`: elsewhere the test runs like the others. */
+export const ON_CLUSTER = CLUSTER !== undefined;
+
+/** How a column of a host's table refers to a user. A cluster has no foreign key from a table that is not spread with ours. */
+export const REFERS_TO_USER = ON_CLUSTER ? '' : 'references nest_auth_users (id)';
+
+/** Finds who waits for a lock in this database, whichever node it waits at. */
+export const LOCK_WAITS = ON_CLUSTER
+  ? 'select 1 from citus_lock_waits'
+  : `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+
 /** A database of one's own, migrated and without rows. Takes about a tenth of a second. */
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   const server = fromSetup('NEST_AUTH_TEST_SERVER');
   // Not counted: a worker loads this file anew for each test file, and one of them may leave its database behind.
   const name = `${fromSetup('NEST_AUTH_TEST_PREFIX')}_${randomUUID().slice(0, 8)}`;
   const isSpread = options.empty !== true && options.plain !== true;
-  const { NEST_AUTH_TEST_CLUSTER: found, NEST_AUTH_TEST_SCALE_OUT: scaledOut } = process.env;
-  if (isSpread && found !== undefined) {
-    const cluster = JSON.parse(found) as Cluster;
+  const { NEST_AUTH_TEST_SCALE_OUT: scaledOut } = process.env;
+  if (isSpread && CLUSTER !== undefined) {
+    const cluster = JSON.parse(CLUSTER) as Cluster;
     return { url: await createCitusDatabase(cluster, name), drop: () => dropCitusDatabase(cluster, name) };
   }
   const migrated = isSpread && scaledOut !== undefined ? scaledOut : fromSetup('NEST_AUTH_TEST_TEMPLATE');
+  const spare = options.empty === true ? undefined : await takeSpare();
+  if (spare !== undefined) return { url: databaseUrl(server, spare), drop: () => dropDatabase(server, spare) };
   const url = await clone(server, options.empty === true ? 'template0' : migrated, name);
   await untilReplicated(name);
   return { url, drop: () => dropDatabase(server, name) };

@@ -28,8 +28,13 @@ export default async function setUp() {
   try {
     if (process.env.NEST_AUTH_TEST_MODE === 'replica') {
       const { startReplicatedServer } = await import('./replicated-server.ts');
-      const servers = await startReplicatedServer(REPLICA_LAG_SECONDS, (url) => createTemplate(url, template));
+      const { makeSpares, offerSpares } = await import('./spare-databases.ts');
+      const servers = await startReplicatedServer(REPLICA_LAG_SECONDS, async (url) => {
+        await createTemplate(url, template);
+        await makeSpares(url, template);
+      });
       stops.push(servers.stop);
+      stops.push(await offerSpares(template));
       process.env.NEST_AUTH_TEST_SERVER = servers.url;
       process.env.NEST_AUTH_TEST_REPLICA = servers.replicaUrl;
       return;

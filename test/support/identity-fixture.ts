@@ -15,7 +15,7 @@ import { readSettings } from '../../src/nest-auth.settings.js';
 import { NestAuthBaseEntity } from '../../src/transaction/base.entity.js';
 import { TransactionHost } from '../../src/transaction/transaction-host.js';
 import { PREPARED } from './connection-mode.js';
-import { useDatabase, withClient } from './database.js';
+import { REFERS_TO_USER, useDatabase, withClient } from './database.js';
 import { type NestApp, startNestApp } from './nest-app.js';
 
 /** The host's own row; its foreign key restricts, and one value of `balance` is refused at COMMIT only. */
@@ -52,7 +52,7 @@ const HOST_TABLES = `
     id uuid primary key default gen_random_uuid(),
     name text not null unique,
     balance integer not null default 0,
-    auth_user_id uuid references nest_auth_users (id)
+    auth_user_id uuid ${REFERS_TO_USER}
   );
   create table if not exists app_notes (
     id uuid primary key default gen_random_uuid(),

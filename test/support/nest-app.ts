@@ -28,7 +28,7 @@ import {
   UserService,
 } from '../../src/index.js';
 import { PREPARED } from './connection-mode.js';
-import { createTestDatabase, withClient } from './database.js';
+import { createTestDatabase, REFERS_TO_USER, withClient } from './database.js';
 
 /** The host's own row beside the auth user; its foreign key restricts. */
 @Entity({ name: 'app_users' })
@@ -73,7 +73,7 @@ export async function startNestApp(url: string, options: NestAppOptions = {}): P
   await withClient(url, (client) =>
     client.query(`create table if not exists app_users (
       id uuid primary key default gen_random_uuid(),
-      auth_user_id uuid not null unique references nest_auth_users (id),
+      auth_user_id uuid not null unique ${REFERS_TO_USER},
       display_name text check (display_name <> 'refused'))`),
   );
   let opened: DataSource | undefined;

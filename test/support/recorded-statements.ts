@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { problemsOf } from './sql-rules.js';
 
-interface Recorded {
+export interface Recorded {
   /** The package itself, or TypeORM for an entity of ours. */
   readonly by: 'package' | 'orm';
   readonly text: string;

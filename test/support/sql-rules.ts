@@ -29,6 +29,7 @@ export const REPLACED_AT_ONCE: ReadonlySet<string> = new Set([
   'nest_auth_platform_access_roles',
   'nest_auth_platform_accesses',
   'nest_auth_refresh_tokens',
+  'nest_auth_role_parents',
   'nest_auth_role_permissions',
   'nest_auth_user_access_roles',
   'nest_auth_user_accesses',
@@ -143,7 +144,7 @@ export function lockedAcross(text: string): boolean {
 
 /** Users whose status changes in a batch. docs/scaling.md says that it does not run on Citus. */
 const OF_THE_LIFECYCLE =
-  / from nest_auth_users (u )?where (u\.)?id = any\(\$1::uuid\[\]\) order by (u\.)?id for (no key )?update( skip locked)?(\)|$)/;
+  / from nest_auth_users (u )?where (u\.)?id = any\(\$1::uuid\[\]\)( and u\.id not in \(select id from bound\))? order by (u\.)?id for (no key )?update( skip locked)?(\)|$)/;
 
 /**
  * Those that span several statements, with code of the host or a choice in between; and one row, by its id, whose
@@ -153,9 +154,18 @@ const LOCKS = [
   OF_THE_LIFECYCLE,
   /held as \(select id, lifecycle from nest_auth_tenants where id = \$1 for no key update\)/,
 
+  // The last owner of a tenant: it is held first, then whoever stays.
+  /^select id from nest_auth_tenants where id = any\(\$1::uuid\[\]\) order by id for no key update$/,
+  /^select user_id from nest_auth_user_accesses where user_id = \$1 and tenant_id = \$2 for no key update$/,
+  /^select id from nest_auth_roles where id = \$1 for update$/,
+  /^select user_id from nest_auth_platform_accesses where user_id = \$1 for no key update$/,
+  // Declared permissions, which one process after another applies.
+  /^select owner_tenant_id from nest_auth_role_graphs where owner_tenant_id = '0{8}-0{4}-0{4}-0{4}-0{12}' for no key update$/,
+  / from nest_auth_users u where u\.id = \$1::uuid and u\.id not in \(select id from bound\) for no key update( skip locked)?\)/,
   / from nest_auth_users where id = \$1 .*for no key update$/,
+  / from nest_auth_users where id = \$1::uuid for update( skip locked)?$/,
   /for update of u for no key update of a$/,
-  /held as \( ?select [\w, ]+ from nest_auth_users (u )?where (u\.)?id = \$1 .*for (no key )?update\),/,
+  /held as \( ?select [\w., ]+ from nest_auth_users (u )?where (u\.)?id = \$1(::uuid)?.* for (no key )?update( skip locked)?\),/,
 ];
 
 /** What is wrong with a statement that was sent, in words; nothing when it keeps to all rules. */

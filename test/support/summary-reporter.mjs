@@ -34,7 +34,9 @@ export default class SummaryReporter {
     if (directory === undefined) return;
     const { judge, recordedIn } = await import('./recorded-statements.ts');
     const recorded = recordedIn(directory);
-    this.#broken = judge(recorded, this.#isWhole);
+    const { judgeForCluster } = await import('./cluster-statements.ts');
+    const { NEST_AUTH_TEST_SERVER: server, NEST_AUTH_TEST_TEMPLATE: template } = process.env;
+    this.#broken = [...judge(recorded, this.#isWhole), ...(await judgeForCluster(server, template, recorded))];
     console.log(`${recorded.length} different statements were sent; rules broken: ${this.#broken.length}`);
     for (const problem of this.#broken) console.error(`✕ ${problem}`);
   }

@@ -44,6 +44,10 @@ async function close(serverUrl: string, name: string): Promise<void> {
 export async function clone(serverUrl: string, template: string, name: string): Promise<string> {
   // Copying files beats writing every block to the log, above all with fsync off.
   await execute(serverUrl, `CREATE DATABASE "${name}" TEMPLATE "${template}" STRATEGY file_copy`);
+  return databaseUrl(serverUrl, name);
+}
+
+export function databaseUrl(serverUrl: string, name: string): string {
   const url = new URL(serverUrl);
   url.pathname = `/${name}`;
   return url.href;

@@ -17,7 +17,8 @@ export async function measurePermissionLoad(bench: Bench): Promise<Findings> {
   const busy = inTurn(await readBusyUsers(url, world));
   const permission = inTurn(world.permissions);
   const floor = new Floor(url);
-  const portal = await Portal.open(url);
+  // What is kept answers without any statement: see the group `authz`.
+  const portal = await Portal.open(url, { auth: { revocation: { cache: false } } });
   const load: [Subject, ...Subject[]] = [
     { name: 'hand-written join', run: () => withUser(busy(), (...user) => floor.getPermissions(...user)) },
     { name: 'join without any check', run: () => withUser(busy(), (...user) => floor.getBarePermissions(...user)) },

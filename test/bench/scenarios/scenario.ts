@@ -1,6 +1,7 @@
 import type { Environment } from '../environment.js';
 import type { Comparison, Measured, Plan } from '../measure.js';
 import { ratioOf } from '../measure.js';
+import type { Table } from '../report.js';
 import type { World } from '../seed.js';
 
 /** What every scenario is given. */
@@ -23,6 +24,8 @@ export interface Goal {
 export interface Findings {
   readonly comparisons: readonly Comparison[];
   readonly goals: readonly Goal[];
+  /** What fits no comparison. */
+  readonly tables?: readonly Table[];
 }
 
 export const AT_ONCE = [1, 8, 32] as const;

@@ -125,7 +125,7 @@ describe('writing users through the ORM', () => {
 });
 
 describe('the password hash', () => {
-  it('is never selected, never serialised and never written by the ORM', async () => {
+  it('is never selected, never serialised and never written by the ORM (SEC-86)', async () => {
     const { id } = await app.users.createUser({ email: freshEmail(), password: 'canary' });
     const loaded = [
       await app.users.getUserById(id),

@@ -92,7 +92,7 @@ describe('passwords and hashes', () => {
     for (const call of calls) expectNoSecret(await failureOf(call()));
   });
 
-  it('are in no error of the database, whatever it refuses the row for', async () => {
+  it('are in no error of the database, whatever it refuses the row for (SEC-92)', async () => {
     await withClient(app.url, (client) =>
       client.query(`alter table nest_auth_users add constraint host_ck check (email_norm not like 'refused%')`),
     );

@@ -49,7 +49,7 @@ describe('lists of users', () => {
     expect(during.filter((id) => before.includes(id))).toEqual(before);
   });
 
-  it('refuse cursors that were made by another list, another filter or another hand', async () => {
+  it('refuse cursors that were made by another list, another filter or another hand (SEC-89)', async () => {
     const { nextCursor: cursor } = await app.users.getUsersPage({ tenantId: app.seed.tenantId, limit: 1 });
     const good = cursor ?? '';
     const forged = Buffer.from(JSON.stringify(['users', "'; drop table nest_auth_users; --"])).toString('base64url');
@@ -97,7 +97,7 @@ describe('lists of users', () => {
     expect(await app.users.getPlatformUsersAndCount()).toMatchObject([[{ id: root.id }], 1]);
   });
 
-  it('search for the beginning of email or phone literally', async () => {
+  it('search for the beginning of email or phone literally (SEC-84)', async () => {
     const phone = freshPhone();
     const odd = await app.users.createUser({ email: 'zz%a_b\\c@example.com'.replace('\\', '+') });
     const plain = await app.users.createUser({ email: 'zzqaxb@example.com', phone });

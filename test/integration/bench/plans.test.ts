@@ -12,7 +12,7 @@ import {
   type World,
 } from '../../bench/seed.js';
 import { PREPARED } from '../../support/connection-mode.js';
-import { useDatabase, withClient } from '../../support/database.js';
+import { ON_CLUSTER, useDatabase, withClient } from '../../support/database.js';
 import { recordStatements } from '../../support/wire.js';
 
 const USERS = 20_000;
@@ -62,8 +62,8 @@ function callsOf({ tenantIds, roleIds }: World, userId: string, memberOf: string
 }
 
 describe('the plans of named statements', () => {
-  const full = useDatabase();
-  const empty = useDatabase();
+  const full = useDatabase({ plain: ON_CLUSTER });
+  const empty = useDatabase({ plain: ON_CLUSTER });
   const world = makeWorld();
   let portal: Portal;
   let calls: Calls;

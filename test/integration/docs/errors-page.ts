@@ -26,8 +26,18 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   STALE_VERSION: 'Read again, apply the change again.',
   IDENTITY_MISMATCH: 'Call `updateEmail` or `updatePhone`, which changes both.',
   INVALID_CREDENTIALS: 'Answer 401 and nothing else. Why is in the activity `nest_auth.user.login_failed`.',
+  SIGN_UP_CLOSED: 'Set `session.signUp`, or do not offer it.',
+  RATE_LIMITED: 'Answer 429 with `Retry-After`. The filter for exceptions does.',
   ACCESS_TOKEN_INVALID: 'Answer 401; the client calls `refresh`.',
+  UNAUTHENTICATED: 'Answer 401; the client sends the access token, or lets the person sign in.',
+  PERMISSION_DENIED: 'Answer 403. What was missing is in the log of `NestAuthGuard`; `explain` says why.',
   REFRESH_TOKEN_INVALID: 'Answer 401; the person signs in again.',
+  EXTERNAL_SIGN_IN_INVALID: 'Send the person back to the sign-in page; a new sign-in begins there.',
+  EXTERNAL_SIGN_IN_DENIED: 'Send the person back to the sign-in page, without an error: they have cancelled.',
+  LINK_REQUIRED: 'Let the person sign in as before, and link the account from there: `beginLink`.',
+  LAST_SIGN_IN_METHOD: 'Let the person set a password, or link another account, first.',
+  PROVIDER_NOT_FOUND: 'Answer 404, or configure the provider: `identityProviders`.',
+  PROVIDER_UNAVAILABLE: 'Offer another way in, and to try again later. The message has the code of what went wrong.',
   SESSION_NOT_FOUND: 'Answer 404, and load the list of sessions again.',
   USER_NOT_FOUND: 'Answer 404. The user may have been deleted a moment ago.',
   TENANT_NOT_FOUND: 'Answer 404, or activate the tenant. In `DISABLED` tenancy only the nil UUID is a tenant.',
@@ -38,10 +48,19 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   ACCESS_NOT_FOUND: 'Make the access first: `ensureUserAccess`.',
   ROLE_SCOPE_MISMATCH: '`details.ids` names the roles. Offer roles of the system and of this tenant only.',
   TENANT_SCOPE_MISMATCH: 'In `ISOLATED` tenancy a user belongs to one tenant. Create a user in the other one.',
-  ROLE_IN_USE: 'Take the role away from its holders first, or set `isActive: false`.',
-  PERMISSION_IN_USE: 'Take the permission away from the roles first.',
+  ROLE_IN_USE:
+    'Take the role away from its holders and from the roles that inherit from it first, or set `isActive: false`.',
+  ROLE_CYCLE: '`details.ids` names the roles that already inherit from this one. Take that away first.',
+  ROLE_DEPTH_EXCEEDED: 'Let the role inherit from the ones at the end of the line.',
+  PERMISSION_IN_USE:
+    'Take the permission away from roles and accesses first; deny with `denyPermission` what must not be used.',
   TENANT_IN_USE: 'Delete users, accesses and roles first, or set `isActive: false`.',
   USER_IN_USE: 'Delete your rows first, in the same transaction. `details.table` names the table.',
+  LAST_OWNER:
+    '`details.tenantIds` names the tenants. Make somebody else an owner, `AccessService.transferOwnership`, or deactivate the tenant first. In a batch the user is left out.',
+  OWNER_NOT_FOUND: 'Ask `AccessService.getOwners` who owns the tenant.',
+  GRANT_NOT_HELD:
+    '`details.permissions` names what is missing. Let somebody grant it who holds it, or run the call as `SYSTEM` or `SERVICE`.',
   USER_ALREADY_ACTIVE: 'Nothing to do.',
   USER_ALREADY_INACTIVE: 'Nothing to do.',
   USER_ALREADY_DISABLED: 'Nothing to do.',
@@ -65,7 +84,8 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   ACTIVITY_APPEND_ONLY:
     'A mistake in the code, or an attempt: write another activity. Old months go by `maintainPartitions`.',
   AUDIT_OWNER_REQUIRED: 'Call it where the migrations run, as their role.',
-  ACTIVITY_LOG_RESTORED: 'Raise the transaction ids of the restored server; see [audit](audit.md#restoring-a-dump).',
+  ACTIVITY_LOG_RESTORED:
+    'After restoring a dump, [raise the transaction ids](audit.md#restoring-a-dump); after a failover, [replay the subscribers](durable-events.md#after-a-restored-dump-or-a-failover).',
   TRANSACTION_ABORTED: 'Read `cause`. Do not swallow errors inside a transaction; use a savepoint.',
   TRANSACTION_ESCAPED: 'A mistake in the code: pass `manager`. `details.hostStack` names the line.',
   TRANSACTION_ENDED: 'A mistake in the code: await every call, and do not keep the manager.',
@@ -81,6 +101,7 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   TENANT_CONTEXT_MISMATCH: 'A mistake in the code: enter the tenant before the transaction begins.',
   ROW_SECURITY_REFUSED: 'Answer 403. What concerns other tenants too needs `withoutTenant`.',
   HASHING_BUSY: 'Answer 503 with `Retry-After`. More `password.maxConcurrent`, or more replicas.',
+  GUARD_MISCONFIGURED: '`details.issues` names each handler; the application does not start until all are right.',
   INVALID_OPTIONS: 'Correct the option; the application does not start with it.',
   DATABASE_ERROR: 'Read `cause`, `details.sqlState` and `details.constraint`. Tell us if it is frequent.',
 };

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { EventEmitterModule } from '@nestjs/event-emitter';
 import { ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
@@ -17,12 +16,16 @@ import { PREPARED } from '../../support/connection-mode.js';
 import { createTestDatabase, withClient } from '../../support/database.js';
 import { type NestApp, startNestApp } from '../../support/nest-app.js';
 import { until } from '../../support/until.js';
+import { untilSent } from '../../support/wire.js';
 
 jest.setTimeout(120_000);
 
 const EACH_SECOND = { cron: '* * * * * *', timeZone: 'UTC' };
 /** In the past of every test run, and not again for a while. */
 const NEW_YEAR = { cron: '0 0 1 1 *', timeZone: 'UTC' };
+
+/** In what is sent first whenever it is looked whether a job is due. */
+const LOOKS = /from nest_auth_job_runs where job = \$1 and status = 'running' and lease_until < now\(\) order by slot/;
 
 const open: (() => Promise<unknown>)[] = [];
 
@@ -144,7 +147,7 @@ describe('a scheduled job', () => {
     let runs = 0;
     app.scheduler.add({ name: 'yearly', run: () => Promise.resolve(void (runs += 1)) }, NEW_YEAR);
     await until('the run', async () => (await app.history.getRuns({ job: 'yearly' })).length === 2);
-    await sleep(500);
+    await untilSent(LOOKS, 4);
     expect(runs).toBe(1);
     const [run] = await app.history.getRuns({ job: 'yearly' });
     expect(run?.slot).toEqual(new Date(Date.UTC(new Date().getUTCFullYear(), 0, 1)));
@@ -155,7 +158,7 @@ describe('a scheduled job', () => {
     let runs = 0;
     app.scheduler.add({ name: 'yearly', run: () => Promise.resolve(void (runs += 1)) }, NEW_YEAR);
     await until('the note', async () => (await app.history.getRuns({ job: 'yearly' })).length === 1);
-    await sleep(500);
+    await untilSent(LOOKS, 4);
     expect(runs).toBe(0);
   });
 
@@ -266,6 +269,9 @@ describe("the package's own jobs", () => {
       { name: 'deactivate-inactive-users', cron: '0 10 * * *', timeZone: 'America/New_York' },
       { name: 'delete-scheduled-users', cron: '0 4 * * 0', timeZone: 'Europe/Berlin' },
       { name: 'seal-activities', cron: '*/5 * * * *', timeZone: 'Europe/Berlin' },
+      { name: 'purge-expired-grants', cron: '10 4 * * *', timeZone: 'Europe/Berlin' },
+      { name: 'purge-ended-sessions', cron: '20 4 * * *', timeZone: 'Europe/Berlin' },
+      { name: 'remove-expired-external-flows', cron: '30 4 * * *', timeZone: 'Europe/Berlin' },
     ]);
     const timer = app.context.get(SchedulerRegistry).getCronJob('nest_auth.deactivate-inactive-users');
     expect(timer.cronTime.toString()).toContain('10');

@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 
 import { NestAuthError } from '../../../src/index.js';
-import { withClient } from '../../support/database.js';
+import { LOCK_WAITS, withClient } from '../../support/database.js';
 import { AppPerson, committed, eventually, gate, newlyCommitted, useFixture } from '../../support/identity-fixture.js';
 import { freshEmail } from '../../support/nest-app.js';
 
@@ -241,9 +241,7 @@ describe('a lock that is not granted', () => {
       await holder.query('select 1 from nest_auth_users where id = $1 for update', [user.id]);
       const call = app.users.updateUserStatus(user.id, false);
       await eventually(async () => {
-        const { rows } = await holder.query(
-          `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-        );
+        const { rows } = await holder.query(LOCK_WAITS);
         return rows.length > 0;
       });
       await holder.query('commit');
