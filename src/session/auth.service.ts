@@ -65,7 +65,8 @@ export class AuthService {
    * `lastLoginAt` and activity, which judges status, password and membership again. A hash of older parameters is
    * replaced afterwards. In a transaction of the caller a connection is held meanwhile, and what a refusal writes is
    * rolled back with it: sign in outside of transactions. Announces `UserLoggedInEvent` or `UserLoginFailedEvent`.
-   * Tenancy: in `ISOLATED` the tenant is a part of the login. Elsewhere without one: the default access, or none.
+   * Tenancy: in `ISOLATED` the tenant is a part of the login, or `platform` says that there is none. Elsewhere without
+   * one: the default access, or none.
    * Errors: `INVALID_CREDENTIALS`, `RATE_LIMITED`, `TENANT_REQUIRED`, `TENANT_NOT_FOUND` for an id that the tenancy mode cannot have,
    * `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
    */

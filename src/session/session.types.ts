@@ -8,6 +8,12 @@ export interface SignInInput {
   readonly password: string;
   /** In `ISOLATED` tenancy a part of the login, and required. Elsewhere: whoever is no active member is refused. */
   readonly tenantId?: string | null | undefined;
+  /**
+   * A user of the platform, whom `ISOLATED` tenancy looks for outside of every tenant; instead of `tenantId`. Elsewhere
+   * it means nothing. What somebody may do there is asked for afterwards, as always.
+   * @default false
+   */
+  readonly platform?: boolean | undefined;
 }
 
 /** From where. @default what `IdentityContext` says */

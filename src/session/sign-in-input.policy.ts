@@ -1,6 +1,7 @@
 import { normaliseEmail, normalisePhone } from '../account/contact.policy.js';
 import { InputIssues } from '../errors/input.js';
 import type { Tenancy } from '../tenant/tenancy.js';
+import { NIL_UUID } from '../tenant/tenant.types.js';
 import type { SignInInput } from './session.types.js';
 
 /** What to look for. */
@@ -14,24 +15,26 @@ export interface PreparedSignIn {
   readonly tenantId: string | null;
 }
 
-const FIELDS = ['email', 'phone', 'password', 'tenantId'];
+const FIELDS = ['email', 'phone', 'password', 'tenantId', 'platform'];
 
 /** Only mistakes of the caller are refused here: what depends on who is asked for has one answer, and that comes later. */
 export function prepareSignIn(input: SignInInput, tenancy: Tenancy, region: string | undefined): PreparedSignIn {
   const issues = new InputIssues();
   issues.fields(input, FIELDS);
-  const { email, phone, password, tenantId = null } = input;
+  const { email, phone, password, tenantId = null, platform = false } = input;
   if ((email === undefined) === (phone === undefined)) issues.add('email', 'or phone must be given, one of the two');
   if (email !== undefined && typeof email !== 'string') issues.add('email', 'must be a string');
   if (phone !== undefined && typeof phone !== 'string') issues.add('phone', 'must be a string');
   if (typeof password !== 'string') issues.add('password', 'must be a string');
   if (tenantId !== null) issues.uuid('tenantId', tenantId);
+  if (typeof platform !== 'boolean') issues.add('platform', 'must be true or false');
+  else if (platform && tenantId !== null) issues.add('platform', 'excludes tenantId: its users belong to no tenant');
   issues.refuse('The sign-in cannot be tried');
   const named = tenantId === null ? null : tenancy.named(tenantId).toLowerCase();
   const normalised =
     email === undefined ? normalisePhone(phone as string, { defaultRegion: region }) : normaliseEmail(email);
   return {
-    realmId: tenancy.realmOf(named),
+    realmId: platform ? NIL_UUID : tenancy.realmOf(named),
     provider: email === undefined ? 'phone' : 'email',
     login: 'value' in normalised ? normalised.value : null,
     password,

@@ -221,6 +221,48 @@ describe('a session in ISOLATED tenancy', () => {
   });
 });
 
+describe('a session of the platform in ISOLATED tenancy', () => {
+  const isolated = useNestApp({ auth: { ...AUTH, tenant: { mode: TenantModeEnum.ISOLATED } } });
+
+  it('is of the user of the platform, and of nobody in a tenant who has the same email', async () => {
+    const { tenantId, admin } = isolated.seed;
+    const email = freshEmail();
+    const inTenant = await isolated.users.createUser(
+      { email, password: await isolated.passwords.hash('of the tenant') },
+      tenantId,
+    );
+    const onPlatform = await isolated.users.createPlatformUser({
+      email,
+      password: await isolated.passwords.hash(PASSWORD),
+      platformRoleIds: [admin],
+    });
+    const session = await auth(isolated).signIn({ email, password: PASSWORD, platform: true });
+    expect([session.userId, session.tenantId]).toEqual([onPlatform.id, null]);
+    expect((await auth(isolated).refresh(session.refreshToken)).userId).toBe(onPlatform.id);
+    for (const [password, where] of [
+      ['of the tenant', { platform: true }],
+      [PASSWORD, { tenantId }],
+    ] as const) {
+      await expect(auth(isolated).signIn({ email, password, ...where })).rejects.toMatchObject({
+        code: 'INVALID_CREDENTIALS',
+      });
+    }
+    const inside = await auth(isolated).signIn({ email, password: 'of the tenant', tenantId });
+    expect(inside.userId).toBe(inTenant.id);
+    await expect(auth(isolated).signIn({ email, password: PASSWORD })).rejects.toMatchObject({
+      code: 'TENANT_REQUIRED',
+    });
+    for (const wrong of [
+      { platform: true, tenantId },
+      { platform: 'yes' as never, tenantId },
+    ]) {
+      await expect(auth(isolated).signIn({ email, password: PASSWORD, ...wrong })).rejects.toMatchObject({
+        code: 'VALIDATION_FAILED',
+      });
+    }
+  });
+});
+
 describe('a session in DISABLED tenancy', () => {
   it('is in the built-in tenant', async () => {
     const disabled = await startNestApp(app.url, { auth: { ...AUTH, tenant: { mode: TenantModeEnum.DISABLED } } });
