@@ -22,8 +22,9 @@ export class ExpiredGrantsOperations {
     private readonly publisher: EventPublisher,
   ) {}
 
-  async purge({ batchSize = 500, ...options }: PurgeExpiredOptions, manager?: EntityManager) {
-    check({ batchSize, ...options });
+  async purge(options: PurgeExpiredOptions, manager?: EntityManager) {
+    check(options);
+    const { batchSize = 500 } = options;
     const counts: Record<Kind, number> = { userRoles: 0, platformRoles: 0, userPermissions: 0, platformPermissions: 0 };
     for (const kind of Object.keys(EXPIRING) as Kind[]) {
       let removed = batchSize;

@@ -34,8 +34,8 @@ export class PurgeOperations {
   ) {}
 
   async run(options: PurgeEndedOptions, manager: EntityManager | undefined): Promise<PurgeEndedResult> {
-    const { chunkSize = WINDOW, signal, onProgress } = options;
     checkOptions(options);
+    const { chunkSize = WINDOW, signal, onProgress } = options;
     const pinned = this.transactions.pin(manager);
     const counts = { sessions: 0, tokens: 0, counters: 0 };
     const isStopped = (): boolean => signal?.aborted === true;

@@ -123,12 +123,10 @@ async function checkCatalog({ dataSource, context, tables, leaks }: Run): Promis
 
 /** The two tenants with rows in the most tables. */
 async function findTenants(run: Run): Promise<readonly [string, string]> {
-  const owned = run.tables.filter(
-    ({ rule }) => rule.where.includes('is distinct from $2::uuid') && rule.where.includes('= $1'),
-  );
   const sources = ['select id, 0 as rows from nest_auth_tenants'];
-  for (const { metadata, rule } of owned) {
-    const column = /t\.("(?:[^"]|"")+") = \$1/.exec(rule.where)?.[1] ?? '';
+  for (const { metadata, rule } of run.tables) {
+    const column = /t\.("(?:[^"]|"")+") = \$1 and .* is distinct from \$2::uuid/.exec(rule.where)?.[1];
+    if (column === undefined) continue;
     sources.push(`select ${column}, 1 from ${tableOf(metadata)} where ${column} is not null group by 1`);
   }
   sources.push('select tenant_id, 1 from nest_auth_user_accesses group by 1');

@@ -17,6 +17,9 @@ import { recordStatements } from '../../support/wire.js';
 
 const USERS = 20_000;
 
+/** Every question goes to the database. */
+const UNCACHED = { revocation: { cache: false } };
+
 /** The tables that grow with the users; the others are small, and reading all of a small table is right. */
 const LARGE = [
   'nest_auth_users',
@@ -77,7 +80,7 @@ describe('the plans of named statements', () => {
     await withClient(full.url, seedPlatform);
     const [busy] = await readBusyUsers(full.url, world);
     calls = callsOf(world, busy?.userId ?? '', busy?.tenantId ?? '');
-    portal = await Portal.open(full.url, { pool: 1, prepared: PREPARED });
+    portal = await Portal.open(full.url, { pool: 1, prepared: PREPARED, auth: UNCACHED });
   }, 120_000);
   afterAll(() => portal.close());
 
@@ -91,7 +94,7 @@ describe('the plans of named statements', () => {
 
   test('are made a few times and then kept', async () => {
     const kept = ['createUser with a role', 'getUserByEmail', 'getPermissions', 'can'];
-    const fresh = await Portal.open(full.url, { pool: 1 });
+    const fresh = await Portal.open(full.url, { pool: 1, auth: UNCACHED });
     try {
       for (let call = 0; call < 12; call += 1) {
         for (const name of kept) await calls[name]?.(fresh);

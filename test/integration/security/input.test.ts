@@ -25,7 +25,7 @@ const FORGED: readonly [string, unknown][] = [
 ];
 
 const METHODS = Object.entries(front)
-  .filter(([name, value]) => name.endsWith('Service') && typeof value === 'function')
+  .filter(([name, value]) => name.endsWith('Service') && (value as Partial<Type<object>>).prototype !== undefined)
   .flatMap(([name, value]) =>
     Object.getOwnPropertyNames((value as Type<object>).prototype)
       .filter((method) => method !== 'constructor' && isMethod(value as Type<object>, method))
