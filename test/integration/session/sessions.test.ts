@@ -9,9 +9,9 @@ import {
   type SessionKey,
   TenantModeEnum,
 } from '../../../src/index.js';
-import { freshEmail, startNestApp, useNestApp } from '../../support/nest-app.js';
+import { freshEmail, type NestApp, startNestApp, times, useNestApp } from '../../support/nest-app.js';
 import { recordStatements } from '../../support/wire.js';
-import { activitiesOf, auth, AUTH, CHEAP, keys, PASSWORD, query, sessions, signedIn } from './fixture.js';
+import { activitiesOf, auth, AUTH, CHEAP, keys, PASSWORD, person, query, sessions, signedIn } from './fixture.js';
 
 const app = useNestApp({ auth: AUTH });
 const invalid = { code: 'ACCESS_TOKEN_INVALID' };
@@ -137,6 +137,35 @@ describe('an access token', () => {
     } finally {
       await rotated.close();
       await replaced.close();
+    }
+  });
+
+  it('is good in every process while the keys are replaced under load, one process after another (F38)', async () => {
+    const [old, fresh] = [generateSessionKeys(), generateSessionKeys()];
+    const start = (list: typeof keys) => startNestApp(app.url, { auth: { ...AUTH, session: { keys: list } } });
+    // Known everywhere before it signs anywhere, and known until its last token is over.
+    const steps = [await start(old), await start([...old, ...fresh]), await start([...fresh, ...old])] as const;
+    const [before, , after] = steps;
+    const signed = new Set<string | undefined>();
+    const live = async (index: number): Promise<void> => {
+      const { email } = await person(app);
+      let tokens = await auth(before).signIn({ email, password: PASSWORD });
+      for (let round = 0; round < 9; round += 1) {
+        // Two neighbouring steps are in use at once; nobody is at the same one.
+        const step = Math.floor(round / 3);
+        const [one, two] = [steps[Math.min(step, 2)], steps[Math.min(step + ((index + round) % 2), 2)]];
+        tokens = { ...tokens, ...(await auth(two as NestApp).refresh(tokens.refreshToken)) };
+        signed.add(decodeProtectedHeader(tokens.accessToken).kid);
+        const claims = await auth(one as NestApp).verifyAccessToken(tokens.accessToken, { fresh: true });
+        expect(claims.sessionId).toBe(tokens.sessionId);
+      }
+    };
+    try {
+      await Promise.all(times(8, (index) => live(index)));
+      expect(signed).toEqual(new Set([old[0]?.kid, fresh[0]?.kid]));
+      expect(auth(after).jwks().keys).toHaveLength(2);
+    } finally {
+      for (const one of steps) await one.close();
     }
   });
 
