@@ -1,4 +1,4 @@
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { createParamDecorator, type ExecutionContext, type PipeTransform, type Type } from '@nestjs/common';
 import type { AccessGrants } from '../access/access-grants.js';
 import { type AccessCall, findCall } from './access-calls.js';
 import { AccessRefusedError } from './access-refused.error.js';
@@ -9,13 +9,18 @@ export interface CurrentOptions {
   readonly optional?: boolean;
 }
 
+/** As Nest makes them, written down by what its versions 11 and 12 both have. */
+type Pipes = (PipeTransform | Type<PipeTransform>)[];
+type Current = (...pipes: Pipes) => ParameterDecorator;
+type CurrentOr = (options?: CurrentOptions | Pipes[number], ...pipes: Pipes) => ParameterDecorator;
+
 /**
  * Who is signed in, an {@link AuthPrincipal}. Asks no database; `AuthService.me` has the whole user.
  *
  * Errors: `UNAUTHENTICATED` where no guard has let a user in, such as a `@Public` handler; with `optional` null.
  */
-export const CurrentUser = createParamDecorator((options: CurrentOptions | undefined, context): AuthPrincipal | null =>
-  missingAs(options, () => userOf(context)),
+export const CurrentUser: CurrentOr = createParamDecorator(
+  (options: CurrentOptions | undefined, context): AuthPrincipal | null => missingAs(options, () => userOf(context)),
 );
 
 /**
@@ -24,13 +29,14 @@ export const CurrentUser = createParamDecorator((options: CurrentOptions | undef
  * Errors: `TENANT_REQUIRED` for a session in none and on a `@PlatformOnly` handler, with `optional` null;
  * `UNAUTHENTICATED`.
  */
-export const CurrentTenant = createParamDecorator((options: CurrentOptions | undefined, context): string | null =>
-  missingAs(options, () => {
-    userOf(context);
-    const { tenantId } = callOf(context);
-    if (tenantId === null) throw new AccessRefusedError('TENANT_REQUIRED');
-    return tenantId;
-  }),
+export const CurrentTenant: CurrentOr = createParamDecorator(
+  (options: CurrentOptions | undefined, context): string | null =>
+    missingAs(options, () => {
+      userOf(context);
+      const { tenantId } = callOf(context);
+      if (tenantId === null) throw new AccessRefusedError('TENANT_REQUIRED');
+      return tenantId;
+    }),
 );
 
 /**
@@ -39,13 +45,13 @@ export const CurrentTenant = createParamDecorator((options: CurrentOptions | und
  *
  * Errors: `UNAUTHENTICATED`.
  */
-export const CurrentAccess = createParamDecorator((_data: undefined, context): Promise<AccessGrants> => {
+export const CurrentAccess: Current = createParamDecorator((_data: undefined, context): Promise<AccessGrants> => {
   userOf(context);
   return callOf(context).grants();
 });
 
 /** The service that calls, a {@link ServicePrincipal}. Errors: `UNAUTHENTICATED` where none was let in. */
-export const CurrentService = createParamDecorator((_data: undefined, context): ServicePrincipal => {
+export const CurrentService: Current = createParamDecorator((_data: undefined, context): ServicePrincipal => {
   const { principal } = callOf(context);
   if (principal.type !== 'service') throw new AccessRefusedError('UNAUTHENTICATED');
   return principal;

@@ -21,8 +21,8 @@ const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 
 export interface ListenerGround {
-  /** Makes an unconnected client with the settings of the DataSource. */
-  connect(): Client;
+  /** Makes an unconnected client of `pg` with the settings of the DataSource. A host has no types of the driver to name it by. */
+  connect(): object;
   /** Notifies over another connection. */
   notify(channel: string, payload: string): Promise<unknown>;
   report(message: string, error: unknown): void;
@@ -77,7 +77,7 @@ export class RevocationListener implements News {
   }
 
   async #listen(): Promise<void> {
-    const client = this.ground.connect();
+    const client = this.ground.connect() as Client;
     this.#client = client;
     const lost = (error: unknown): void => this.#lost(client, error);
     client.on('notification', (notification) => this.#heard(client, notification));
