@@ -27,7 +27,7 @@ const STEPS = [
 /** The steps that run Jest. */
 const TEST_RUNS = ['test', 'test:faults', 'test:pgbouncer', 'test:replica'];
 /** A step that hangs must not hang the run. */
-const STEP_TIMEOUT_MS = 20 * 60_000;
+const STEP_TIMEOUT_MS = 30 * 60_000;
 
 const temporary = mkdtempSync(join(tmpdir(), 'nest-auth-check-'));
 const results = STEPS.map(runStep);
