@@ -12,6 +12,7 @@ import type { RateLimitOptions } from './rate-limit/rate-limit.types.js';
 import type { LockoutOptions } from './session/lockout.settings.js';
 import type { RevocationOptions } from './revocation/revocation.types.js';
 import type { GuardOptions } from './guard/guard.types.js';
+import type { SecretOptions } from './secret/secret.settings.js';
 import type { SessionOptions } from './session/session.types.js';
 import type { TenantModeEnum } from './tenant/tenant.types.js';
 import type { NestAuthObserver } from './transaction/transaction-observer.js';
@@ -101,6 +102,8 @@ export interface NestAuthModuleOptions {
   readonly lifecycle?: LifecycleOptions;
   /** Sessions and their tokens, for `AuthService`. */
   readonly session?: SessionOptions;
+  /** Keys of one-time tokens and of what is stored encrypted. */
+  readonly secrets?: SecretOptions;
   /** How many passwords may be tried against an account. */
   readonly lockout?: LockoutOptions;
   /** How often one network, user, tenant or key may do something. */

@@ -5,6 +5,7 @@ import { PasswordService } from './account/password.service.js';
 import { AccessDependents } from './access/access-dependents.js';
 import { EventPublisher } from './events/event-publisher.js';
 import type { NestAuthSettings } from './nest-auth.settings.js';
+import { SecretSettings } from './secret/secret.settings.js';
 import { AccessTokenSigner } from './session/access-token.signer.js';
 import { AuthOperations } from './session/auth.operations.js';
 import { RateLimitSettings } from './rate-limit/rate-limit.settings.js';
@@ -19,6 +20,7 @@ import { TransactionHost } from './transaction/transaction-host.js';
 /** What signing in is made of; `settings` is the token of the module's settings. */
 export function sessionProviders(settings: InjectionToken): Provider[] {
   return [
+    { provide: SecretSettings, inject: [settings], useFactory: ({ secrets }: NestAuthSettings) => secrets },
     { provide: SessionSettings, inject: [settings], useFactory: ({ session }: NestAuthSettings) => session },
     {
       provide: AccessTokenSigner,

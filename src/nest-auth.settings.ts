@@ -19,6 +19,7 @@ import { RATE_LIMIT_FIELDS, RateLimitSettings } from './rate-limit/rate-limit.se
 import { LOCKOUT_FIELDS, LockoutSettings } from './session/lockout.settings.js';
 import { REVOCATION_FIELDS, RevocationSettings } from './revocation/revocation.settings.js';
 import { GUARD_FIELDS, GuardSettings } from './guard/guard.settings.js';
+import { SECRET_FIELDS, SecretSettings } from './secret/secret.settings.js';
 import { SESSION_FIELDS, SessionSettings } from './session/session.settings.js';
 import { NIL_UUID, TenantModeEnum } from './tenant/tenant.types.js';
 import type { NestAuthObserver } from './transaction/transaction-observer.js';
@@ -43,6 +44,7 @@ export interface NestAuthSettings {
   readonly telemetry: NestAuthObserver | undefined;
   readonly lifecycle: LifecycleSettings;
   readonly session: SessionSettings;
+  readonly secrets: SecretSettings;
   readonly revocation: RevocationSettings;
   readonly lockout: LockoutSettings;
   readonly rateLimits: RateLimitSettings;
@@ -85,6 +87,7 @@ const KNOWN: Readonly<Record<Exclude<keyof NestAuthModuleOptions, ListOption>, r
   telemetry: OBSERVED,
   lifecycle: Object.keys(DEFAULT_LIFECYCLE),
   session: SESSION_FIELDS,
+  secrets: SECRET_FIELDS,
   revocation: REVOCATION_FIELDS,
   lockout: LOCKOUT_FIELDS,
   rateLimits: RATE_LIMIT_FIELDS,
@@ -147,6 +150,7 @@ export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSetti
     logRefusals: oneOf('log.refusals', log.refusals ?? 'debug', REFUSAL_LEVELS),
     telemetry: readTelemetry(options.telemetry),
     session,
+    secrets: new SecretSettings(options.secrets),
     external: new ExternalSettings(options.identityProviders ?? [], options.externalSignIn ?? {}, session.isInUse),
     lockout: new LockoutSettings(options.lockout),
     rateLimits: new RateLimitSettings(options.rateLimits),

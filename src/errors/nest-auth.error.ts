@@ -31,6 +31,10 @@ export const NEST_AUTH_ERRORS = {
     meaning: 'The access token is not one of ours, has expired, or its session has ended.',
   },
   REFRESH_TOKEN_INVALID: { status: 401, meaning: 'The refresh token is unknown or used, or its session has ended.' },
+  SECRET_UNREADABLE: {
+    status: 500,
+    meaning: 'A stored secret cannot be decrypted: its key is not configured any more, or it was changed.',
+  },
   // Signing in by a provider
   EXTERNAL_SIGN_IN_INVALID: {
     status: 401,

@@ -32,6 +32,7 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   UNAUTHENTICATED: 'Answer 401; the client sends the access token, or lets the person sign in.',
   PERMISSION_DENIED: 'Answer 403. What was missing is in the log of `NestAuthGuard`; `explain` says why.',
   REFRESH_TOKEN_INVALID: 'Answer 401; the person signs in again.',
+  SECRET_UNREADABLE: 'Put the key that the message names back into `secrets.keys`, behind the newest.',
   EXTERNAL_SIGN_IN_INVALID: 'Send the person back to the sign-in page; a new sign-in begins there.',
   EXTERNAL_SIGN_IN_DENIED: 'Send the person back to the sign-in page, without an error: they have cancelled.',
   LINK_REQUIRED: 'Let the person sign in as before, and link the account from there: `beginLink`.',
