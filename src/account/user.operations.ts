@@ -105,6 +105,7 @@ export class UserOperations {
   }
 
   async #tryUpdate(manager: EntityManager, id: string, asked: UpdateUserInput): Promise<NestAuthUser | null> {
+    if (asked.isActive === false) await this.ownership.holdTenantsOf(manager, id);
     const locked = await lockUser(manager, id);
     if (locked === null) throw userNotFound(id);
     const { user: before, emailNorm } = locked;
@@ -166,6 +167,7 @@ export class UserOperations {
 
   async delete(manager: EntityManager, id: string): Promise<NestAuthUser> {
     if (this.hooks.any('beforeDelete')) {
+      await this.ownership.holdTenantsOf(manager, id);
       const locked = await lockUser(manager, id);
       if (locked === null) throw userNotFound(id);
       await this.hooks.run(manager, ({ beforeDelete }) => beforeDelete?.(locked.user, manager));

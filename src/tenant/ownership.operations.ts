@@ -56,6 +56,18 @@ export class Ownership {
     });
   }
 
+  /** As {@link keep}, of one access: once more with the tenant held when the change takes an owner from it. */
+  keepOfAccess<T>(
+    manager: EntityManager,
+    { userId, tenantId }: { readonly userId: string; readonly tenantId: string },
+    attempt: (manager: EntityManager, isHeld: boolean) => Promise<{ result: T; ownerGoes: boolean }>,
+  ): Promise<T> {
+    return this.keep(manager, { userIds: [userId] }, async (m, held) => {
+      const { result, ownerGoes } = await attempt(m, held.length > 0);
+      return { result, owned: ownerGoes ? [tenantId] : null };
+    });
+  }
+
   /** As {@link keep}, of a role that may cease to make owners of everybody who has it. */
   async keepThroughRole<T extends { readonly owners_go: boolean }>(
     manager: EntityManager,
@@ -104,6 +116,12 @@ export class Ownership {
       if (!(await keepOwner(manager, keeper))) return undefined;
     }
     return last;
+  }
+
+  /** Before the row of a user is held who is about to leave: whoever keeps an owner holds the tenant first, too. */
+  async holdTenantsOf(manager: EntityManager, userId: string): Promise<void> {
+    const owned = await readTenantsOwnedBy(manager, [userId]);
+    if (owned.length > 0) await lockTenants(manager, owned);
   }
 
   /** Who could not leave together with the others, without holding or changing anything. */

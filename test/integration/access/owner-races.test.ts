@@ -1,15 +1,17 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { beforeAll, describe, expect, it, jest } from '@jest/globals';
 
-import { runOutsideTransaction } from '../../../src/index.js';
+import { generateSessionKeys, runOutsideTransaction } from '../../../src/index.js';
 import { LOCK_WAITS, withClient } from '../../support/database.js';
 import { eventually, useFixture } from '../../support/identity-fixture.js';
+import { race, startRacingProcess } from '../../support/racing-processes.js';
 import { UserLifecycleService } from '../../../src/lifecycle/user-lifecycle.service.js';
 
 jest.setTimeout(120_000);
 
-const app = useFixture({ pool: 20 });
+const alone = useFixture({ pool: 20 });
+/** What depends on the user or the access ends with it, so that to leave takes a transaction. */
+const withSessions = useFixture({ pool: 20, auth: { session: { keys: generateSessionKeys() } } });
+let app = alone;
 const lifecycle = (): UserLifecycleService => app.context.get(UserLifecycleService);
 
 let ownerRole: string;
@@ -18,9 +20,12 @@ type Owners = [string, string, ...string[]];
 
 let serial = 0;
 
-beforeAll(async () => {
-  ownerRole = (await app.roles.createRole({ name: 'owner', guard: 'portal', isSystem: true, isOwner: true })).id;
-});
+async function use(fixture: typeof alone): Promise<void> {
+  app = fixture;
+  const known = await app.roles.getRoleByName('owner', 'portal');
+  const wanted = { name: 'owner', guard: 'portal', isSystem: true, isOwner: true };
+  ownerRole = (known ?? (await app.roles.createRole(wanted))).id;
+}
 
 async function addTenant(): Promise<string> {
   const slug = `raced-${(serial += 1)}`;
@@ -83,7 +88,12 @@ async function overlapping<T>(
   return result;
 }
 
-describe('owners who leave at once', () => {
+describe.each([
+  ['by one statement', alone],
+  ['by a transaction', withSessions],
+])('owners who leave at once, %s,', (_how, fixture) => {
+  beforeAll(() => use(fixture));
+
   it.each([2, 20])('%i of them leave one behind, whichever way they go', async (count) => {
     for (let round = 0; round < 3; round += 1) {
       const { tenantId, owners } = await owned(count);
@@ -118,28 +128,17 @@ describe('owners who leave at once', () => {
     const hows = ['remove', 'demote', 'disable', 'delete'];
     const steps = owners.map((userId, index): [string, string] => [hows[index % 4] as string, userId]);
     const processes = Array.from({ length: 4 }, (_, index) =>
-      startProcess(tenantId, steps.slice(index * 5, index * 5 + 5)),
+      startRacingProcess('owner', app.url, tenantId, steps.slice(index * 5, index * 5 + 5), ownerRole),
     );
-    await Promise.all(processes.map(({ ready }) => ready));
-    for (const { go } of processes) go();
-    const answers = (await Promise.all(processes.map((one) => one.answers))).flat();
+    const answers = (await race<string[]>(processes)).flat();
     expect(answers.filter((answer) => answer !== 'left')).toEqual(['LAST_OWNER']);
     expect(await ownersOf(tenantId)).toHaveLength(1);
   });
 });
 
-function startProcess(tenantId: string, steps: readonly [string, string][]) {
-  const args = ['--import', './test/support/typescript.mjs', 'test/support/owner-process.ts'];
-  const child = spawn(process.execPath, [...args, app.url, tenantId, JSON.stringify(steps), ownerRole], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const ready = lines.next();
-  const answers = ready.then(async () => JSON.parse((await lines.next()).value as string) as string[]);
-  return { ready, answers, go: () => child.stdin.write('go\n') };
-}
-
 describe('somebody because of whom an owner may leave', () => {
+  beforeAll(() => use(alone));
+
   it('cannot be disabled meanwhile, when the tenant was just handed over', async () => {
     const { tenantId, owners } = await owned(1);
     const to = await addUser();
