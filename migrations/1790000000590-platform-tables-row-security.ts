@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { oneAtATime, undoOneAtATime } from './one-at-a-time.js';
-import { readRlsRoles } from './rls-roles.js';
+import { platformTablesAreProtected, protectPlatformTables, unprotectPlatformTables } from './platform-table.js';
 
 /**
  * Row-level security for the tables in which the package keeps account of its own work: they belong to no tenant, and
@@ -10,44 +10,13 @@ export class PlatformTablesRowSecurity1790000000590 implements MigrationInterfac
   name = 'PlatformTablesRowSecurity1790000000590';
 
   async up(runner: QueryRunner): Promise<void> {
-    const last = TABLES.at(-1) as string;
-    const isDone = `EXISTS (SELECT 1 FROM pg_policy WHERE polrelid = to_regclass('${last}') AND polname = '${last}_platform')`;
-    await oneAtATime(runner, { name: this.name, isDone }, () => protect(runner));
+    const work = { name: this.name, isDone: platformTablesAreProtected(TABLES) };
+    await oneAtATime(runner, work, () => protectPlatformTables(runner, TABLES));
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await undoOneAtATime(runner, () => unprotect(runner));
+    await undoOneAtATime(runner, () => unprotectPlatformTables(runner, TABLES));
   }
 }
 
-const TABLES = [
-  'nest_auth_activity_seals',
-  'nest_auth_subscriptions',
-  'nest_auth_dead_letters',
-  'nest_auth_job_runs',
-] as const;
-
-async function protect(runner: QueryRunner): Promise<void> {
-  const { app, platform } = await readRlsRoles(runner);
-  for (const table of TABLES) {
-    await runner.query(`ALTER TABLE ${table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`);
-    await runner.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${table} TO ${platform}`);
-    // Nothing is granted to the application; a wall stands all the same, should somebody do it.
-    await runner.query(
-      `CREATE POLICY ${table}_tenant_wall ON ${table} AS RESTRICTIVE FOR ALL TO ${app} USING (false) WITH CHECK (false)`,
-    );
-    await runner.query(
-      `CREATE POLICY ${table}_platform ON ${table} FOR ALL TO ${platform} USING (true) WITH CHECK (true)`,
-    );
-  }
-}
-
-async function unprotect(runner: QueryRunner): Promise<void> {
-  const { platform } = await readRlsRoles(runner);
-  for (const table of TABLES) {
-    await runner.query(`DROP POLICY ${table}_platform ON ${table}`);
-    await runner.query(`DROP POLICY ${table}_tenant_wall ON ${table}`);
-    await runner.query(`REVOKE SELECT, INSERT, UPDATE, DELETE ON ${table} FROM ${platform}`);
-    await runner.query(`ALTER TABLE ${table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY`);
-  }
-}
+const TABLES = ['nest_auth_activity_seals', 'nest_auth_subscriptions', 'nest_auth_dead_letters', 'nest_auth_job_runs'];

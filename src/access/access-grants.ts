@@ -19,6 +19,8 @@ export interface GrantedFacts {
   readonly validForMs?: number | null;
   /** As {@link AccessGrants.roleIds}. */
   readonly roleIds?: readonly string[];
+  /** Lists of permissions, and wildcards: beyond each of them nothing is granted. @default none */
+  readonly scopes?: readonly (readonly string[])[];
 }
 
 /** What somebody may do in one tenant, or on the platform, as it was when it was asked for. Never changes. */
@@ -39,6 +41,7 @@ export class AccessGrants {
   readonly #systemRoles: ReadonlySet<string>;
   readonly #granted: ReadonlySet<string>;
   readonly #denied: ReadonlySet<string>;
+  readonly #scopes: readonly ReadonlySet<string>[];
 
   constructor(facts: GrantedFacts) {
     this.userId = facts.userId;
@@ -50,6 +53,7 @@ export class AccessGrants {
     this.#systemRoles = new Set(facts.systemRoles);
     this.#granted = new Set(facts.granted);
     this.#denied = new Set(facts.denied);
+    this.#scopes = facts.scopes?.map((names) => new Set(names)) ?? [];
   }
 
   /**
@@ -58,7 +62,19 @@ export class AccessGrants {
    */
   can(permission: string): boolean {
     const names = coveringNames(permission);
-    return names.some((name) => this.#granted.has(name)) && !this.#denies(names, prefixBelow(permission));
+    return (
+      names.some((name) => this.#granted.has(name)) &&
+      this.#scopes.every((scopes) => names.some((name) => scopes.has(name))) &&
+      !this.#denies(names, prefixBelow(permission))
+    );
+  }
+
+  /** What is left of it for a key: of the permissions those that its scopes cover, and no role. @internal */
+  scopedTo(scopes: readonly string[]): AccessGrants {
+    const { userId, tenantId, validUntil, validForMs } = this;
+    const [granted, denied] = [[...this.#granted], [...this.#denied]];
+    const bounds = [...this.#scopes.map((names) => [...names]), scopes];
+    return new AccessGrants({ userId, tenantId, roles: [], granted, denied, validUntil, validForMs, scopes: bounds });
   }
 
   /** Whether all of them are granted. An empty list asks nothing, and gets no for an answer. */

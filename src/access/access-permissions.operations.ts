@@ -1,8 +1,6 @@
 import type { EntityManager } from 'typeorm';
-import { assertUuid } from '../errors/input.js';
 import type { EventPublisher } from '../events/event-publisher.js';
 import { PlatformAccessPermissionChangedEvent, UserAccessPermissionChangedEvent } from '../events/nest-auth.events.js';
-import type { Tenancy } from '../tenant/tenancy.js';
 import { untilDecided } from '../transaction/optimistic.js';
 import { readDirectPermission } from './access-input.policy.js';
 import {
@@ -16,29 +14,21 @@ import type { GrantScope } from './access.queries.js';
 import type { Delegation } from './delegation.operations.js';
 import type { DirectPermission, DirectPermissionOptions, PermissionEffect } from './access.types.js';
 
-/** Whose access it is: of a user to a tenant, or without one to the platform. */
-export interface AccessOwner {
-  readonly userId: string;
-  readonly tenantId: string | null;
-}
-
-/** The rules of what an access grants and denies beside its roles: validate, write, announce. */
+/** The rules of what an access grants and denies beside its roles, in a scope that is known to be one: validate, write, announce. */
 export class AccessPermissionsOperations {
   constructor(
     private readonly publisher: EventPublisher,
-    private readonly tenancy: Tenancy,
     private readonly delegation: Delegation,
   ) {}
 
   /** Whether something has changed. */
   async enter(
     manager: EntityManager,
-    owner: AccessOwner,
+    scope: GrantScope,
     effect: PermissionEffect,
     permission: string,
     options?: DirectPermissionOptions,
   ): Promise<boolean> {
-    const scope = this.#scopeOf(owner);
     const { expiresAt, reason } = readDirectPermission(permission, options);
     const write = (m: EntityManager): Promise<boolean> =>
       change(`${effect}Permission`, permission, () =>
@@ -51,8 +41,7 @@ export class AccessPermissionsOperations {
     return changed;
   }
 
-  async remove(manager: EntityManager, owner: AccessOwner, permission: string): Promise<boolean> {
-    const scope = this.#scopeOf(owner);
+  async remove(manager: EntityManager, scope: GrantScope, permission: string): Promise<boolean> {
     readDirectPermission(permission);
     const changed = await this.delegation.guard(
       manager,
@@ -70,13 +59,8 @@ export class AccessPermissionsOperations {
     if (isDenied) await this.delegation.assertMayEnter(manager, scope, permission);
   }
 
-  async list(manager: EntityManager, owner: AccessOwner): Promise<DirectPermission[]> {
-    return listPermissionEntries(manager, this.#scopeOf(owner));
-  }
-
-  #scopeOf({ userId, tenantId }: AccessOwner): GrantScope {
-    assertUuid('userId', userId);
-    return { userId, tenantId: tenantId === null ? null : this.tenancy.named(tenantId) };
+  async list(manager: EntityManager, scope: GrantScope): Promise<DirectPermission[]> {
+    return listPermissionEntries(manager, scope);
   }
 
   #announce(

@@ -25,25 +25,18 @@ import { untilDecided } from '../transaction/optimistic.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import { AccessSettings } from './access.settings.js';
 import { AccessDependents } from './access-dependents.js';
-import { readExpiry, readRoleIds } from './access-input.policy.js';
 import { AccessPermissionsOperations } from './access-permissions.operations.js';
+import { AccessRolesOperations, ownRealmOnly } from './access-roles.operations.js';
 import { ExpiredGrantsOperations } from './expired-grants.operations.js';
 import { assertMayHaveAccess, assertStatus, emptyDelta, noAccess } from './access-refusals.policy.js';
-import { changeOf, decide, deltaOf, forgetRoles, type RolesChange } from './access-roles.policy.js';
+import { deltaOf, forgetRoles } from './access-roles.policy.js';
 import type { AccessPort } from './access.port.js';
 import { isMember } from './access.queries.js';
-import { type AccessDelta, AccessStatusEnum, type GrantOptions } from './access.types.js';
+import { AccessStatusEnum } from './access.types.js';
 import { Delegation } from './delegation.operations.js';
 import type { NestAuthPlatformAccess } from './platform-access.entity.js';
 import { ensurePlatform, findPlatform, type PlatformAccessRow, toPlatformAccess } from './platform-access.queries.js';
 import type { NestAuthUserAccess } from './user-access.entity.js';
-import {
-  type AccessRolesRow,
-  changePlatformAccessRoles,
-  changeUserAccessRoles,
-  type RolesSetChange,
-  type RolesWish,
-} from './user-access-roles.queries.js';
 import {
   chooseDefaultAccess,
   deleteAccess,
@@ -51,16 +44,16 @@ import {
   findAccess,
   listTenantsOfUser,
   setAccessStatus,
-  toUserAccess,
-  type UserAccessRow,
 } from './user-access.queries.js';
+import { toUserAccess, type UserAccessRow } from './user-access.rows.js';
 
 const TENANT_LIMITS = { defaultLimit: 20, maxLimit: 100 } as const;
 
-/** The rules of accesses and of the roles on them: validate, write, announce. */
+/** The rules of accesses: validate, write, announce. */
 export class AccessOperations implements AccessPort {
   /** What accesses grant and deny beside their roles. */
   readonly entries: AccessPermissionsOperations;
+  readonly roles: AccessRolesOperations;
   readonly expired: ExpiredGrantsOperations;
 
   constructor(
@@ -69,9 +62,10 @@ export class AccessOperations implements AccessPort {
     private readonly tenancy: Tenancy,
     private readonly dependents: AccessDependents = new AccessDependents(),
     private readonly ownership: Ownership = new Ownership(transactions),
-    private readonly delegation: Delegation = new Delegation(transactions, tenancy, new AccessSettings()),
+    delegation: Delegation = new Delegation(transactions, tenancy, new AccessSettings()),
   ) {
-    this.entries = new AccessPermissionsOperations(publisher, tenancy, delegation);
+    this.entries = new AccessPermissionsOperations(publisher, delegation);
+    this.roles = new AccessRolesOperations(publisher, tenancy, ownership, delegation);
     this.expired = new ExpiredGrantsOperations(transactions, publisher);
   }
 
@@ -80,41 +74,12 @@ export class AccessOperations implements AccessPort {
     return this.dependents.any;
   }
 
-  /** Makes `roleIds` the roles of the access, which is made if missing. One statement unless others change it too. */
-  async setUserAccessRoles(m: EntityManager, userId: string, tenantId: string, roleIds: readonly string[]) {
-    return deltaOf(await this.#changeUserRoles(m, userId, tenantId, roleIds, 'set'));
-  }
-
-  async addUserAccessRoles(m: EntityManager, userId: string, tenantId: string, roleIds: readonly string[]) {
-    return deltaOf(await this.#changeUserRoles(m, userId, tenantId, roleIds, 'add'));
-  }
-
-  /** Takes away those of the roles that the access has; an access is never made for that. */
-  async removeUserAccessRoles(m: EntityManager, userId: string, tenantId: string, roleIds: readonly string[]) {
-    return deltaOf(await this.#changeUserRoles(m, userId, tenantId, roleIds, 'remove'));
-  }
-
-  /** Gives the role until a moment, also when it is held until another one; without one, for good. */
-  async grantAccessRole(m: EntityManager, userId: string, tenantId: string, roleId: string, options?: GrantOptions) {
-    const expiresAt = readExpiry(options);
-    return deltaOf(await this.#changeUserRoles(m, userId, tenantId, [roleId], 'grant', expiresAt));
-  }
-
-  async grantPlatformAccessRole(m: EntityManager, userId: string, roleId: string, options?: GrantOptions) {
-    return deltaOf(await this.#changePlatformRoles(m, userId, [roleId], 'grant', readExpiry(options)));
-  }
-
-  /** As {@link setUserAccessRoles}, for the platform. */
-  async setPlatformAccessRoles(m: EntityManager, userId: string, roleIds: readonly string[]): Promise<AccessDelta> {
-    return deltaOf(await this.#changePlatformRoles(m, userId, roleIds));
-  }
-
   /** The access, made if missing; the first one of a user becomes the default. One statement unless a race is lost. */
   async ensureUserAccess(manager: EntityManager, userId: string, tenantId: string): Promise<NestAuthUserAccess> {
     assertUuid('userId', userId);
     const named = this.tenancy.named(tenantId);
     const row = await untilDecided(async () => {
-      const found = await ensureAccess(manager, userId, named, this.#ownRealmOnly);
+      const found = await ensureAccess(manager, userId, named, ownRealmOnly(this.tenancy));
       if (found.user_id !== null) return found;
       assertMayHaveAccess(found);
       return undefined;
@@ -149,7 +114,7 @@ export class AccessOperations implements AccessPort {
   async deleteUserAccess(manager: EntityManager, userId: string, tenantId: string): Promise<boolean> {
     assertUuid('userId', userId);
     const named = this.tenancy.named(tenantId);
-    const deleted = await this.#unlessLast(manager, { userId, tenantId: named }, async (m, isHeld) => {
+    const deleted = await this.ownership.keepOfAccess(manager, { userId, tenantId: named }, async (m, isHeld) => {
       const found = await untilDecided(() => deleteAccess(m, userId, named, isHeld));
       return { result: found.deleted, ownerGoes: found.ownerGoes };
     });
@@ -170,7 +135,7 @@ export class AccessOperations implements AccessPort {
     assertUuid('userId', userId);
     const named = this.tenancy.named(tenantId);
     assertStatus(status);
-    const row = await this.#unlessLast(manager, { userId, tenantId: named }, async (m, isHeld) => {
+    const row = await this.ownership.keepOfAccess(manager, { userId, tenantId: named }, async (m, isHeld) => {
       const result = await untilDecided(async () => {
         const found = await setAccessStatus(m, userId, named, status, isHeld);
         if (found === undefined) throw noAccess('setUserAccessStatus');
@@ -248,7 +213,7 @@ export class AccessOperations implements AccessPort {
 
   async assignUserAccessRoles(access: NestAuthUserAccess, roleIds: readonly string[], manager?: EntityManager) {
     const change = await this.transactions.operate(manager, (m) =>
-      this.#changeUserRoles(m, access.userId, access.tenantId, roleIds, 'set'),
+      this.roles.changeInTenant(m, access.userId, access.tenantId, roleIds),
     );
     forgetRoles(access, change);
     return deltaOf(change);
@@ -256,85 +221,13 @@ export class AccessOperations implements AccessPort {
 
   async assignPlatformAccessRoles(access: NestAuthPlatformAccess, roleIds: readonly string[], manager?: EntityManager) {
     const change = await this.transactions.operate(manager, (m) =>
-      this.#changePlatformRoles(m, access.userId, roleIds),
+      this.roles.changeOnPlatform(m, access.userId, roleIds),
     );
     forgetRoles(access, change);
     return deltaOf(change);
   }
 
-  async #changeUserRoles(
-    manager: EntityManager,
-    userId: string,
-    tenantId: string,
-    roleIds: readonly string[],
-    change: RolesSetChange,
-    expiresAt: Date | null = null,
-  ): Promise<RolesChange> {
-    const wish = { roleIds: readRoleIds(userId, roleIds), change, expiresAt };
-    const named = this.tenancy.named(tenantId);
-    const access = { userId, tenantId: named, ownRealmOnly: this.#ownRealmOnly };
-    const write = (inner: EntityManager): Promise<AccessRolesRow> =>
-      this.#unlessLast(inner, access, async (m, isHeld) => {
-        const result = await untilDecided(async () =>
-          decide(await changeUserAccessRoles(m, access, wish, isHeld), change),
-        );
-        return { result, ownerGoes: result.owner_goes };
-      });
-    const row = await this.#granting(manager, access, wish, write);
-    const result = changeOf(row);
-    if (result.version !== undefined) {
-      this.publisher.publish(manager, new UserAccessChangedEvent(userId, named, deltaOf(result)));
-    }
-    return result;
-  }
-
-  async #changePlatformRoles(
-    manager: EntityManager,
-    userId: string,
-    roleIds: readonly string[],
-    change: RolesSetChange = 'set',
-    expiresAt: Date | null = null,
-  ): Promise<RolesChange> {
-    const wish = { roleIds: readRoleIds(userId, roleIds), change, expiresAt };
-    const write = (m: EntityManager): Promise<AccessRolesRow> =>
-      untilDecided(async () => decide(await changePlatformAccessRoles(m, userId, wish), change));
-    const row = await this.#granting(manager, { userId, tenantId: null }, wish, write);
-    const result = changeOf(row);
-    if (result.version !== undefined) {
-      this.publisher.publish(manager, new PlatformAccessChangedEvent(userId, deltaOf(result)));
-    }
-    return result;
-  }
-
-  /** Nobody gives roles that grant more than they hold; everybody may take them away. */
-  #granting<T>(
-    manager: EntityManager,
-    to: { readonly userId: string; readonly tenantId: string | null },
-    { roleIds, change }: RolesWish,
-    write: (manager: EntityManager) => Promise<T>,
-  ): Promise<T> {
-    if (change === 'remove') return write(manager);
-    return this.delegation.guard(manager, (m) => this.delegation.assertMayGiveRoles(m, to, roleIds, change), write);
-  }
-
-  /** Runs a change of one access, and once more with the tenant held when it takes an owner from it. */
-  #unlessLast<T>(
-    manager: EntityManager,
-    { userId, tenantId }: { readonly userId: string; readonly tenantId: string },
-    attempt: (manager: EntityManager, isHeld: boolean) => Promise<{ result: T; ownerGoes: boolean }>,
-  ): Promise<T> {
-    return this.ownership.keep(manager, { userIds: [userId] }, async (m, held) => {
-      const { result, ownerGoes } = await attempt(m, held.length > 0);
-      return { result, owned: ownerGoes ? [tenantId] : null };
-    });
-  }
-
   get #disabled(): boolean {
     return this.tenancy.mode === TenantModeEnum.DISABLED;
-  }
-
-  /** Where every tenant has people of its own, nobody from outside gets an access to it. */
-  get #ownRealmOnly(): boolean {
-    return this.tenancy.mode === TenantModeEnum.ISOLATED;
   }
 }

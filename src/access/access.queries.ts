@@ -3,7 +3,7 @@ import { execute, executeOne, statement } from '../transaction/statement.js';
 import { AccessGrants } from './access-grants.js';
 import { type GrantsRow, type NamesRow, OF_PLATFORM, OF_TENANT, TENANT_ROLE_LIST } from './grants.queries.js';
 import { coveringNames, prefixBelow } from './permission-names.policy.js';
-import { toRole } from './role.queries.js';
+import { toRole } from './role.rows.js';
 import type { NestAuthRole } from './role.entity.js';
 
 /** Where the grants of an access are looked for: in one tenant, or on the platform. */

@@ -181,7 +181,9 @@ export class AccessService {
     roleIds: readonly string[],
     manager?: EntityManager,
   ): Promise<AccessDelta> {
-    return this.transactions.operate(manager, (m) => this.operations.addUserAccessRoles(m, userId, tenantId, roleIds));
+    return this.transactions.operate(manager, (m) =>
+      this.operations.roles.addUserAccessRoles(m, userId, tenantId, roleIds),
+    );
   }
 
   /**
@@ -199,7 +201,7 @@ export class AccessService {
     manager?: EntityManager,
   ): Promise<AccessDelta> {
     return this.transactions.operate(manager, (m) =>
-      this.operations.grantAccessRole(m, userId, tenantId, roleId, options),
+      this.operations.roles.grantAccessRole(m, userId, tenantId, roleId, options),
     );
   }
 
@@ -211,7 +213,7 @@ export class AccessService {
     manager?: EntityManager,
   ): Promise<AccessDelta> {
     return this.transactions.operate(manager, (m) =>
-      this.operations.removeUserAccessRoles(m, userId, tenantId, roleIds),
+      this.operations.roles.removeUserAccessRoles(m, userId, tenantId, roleIds),
     );
   }
 
@@ -255,7 +257,7 @@ export class AccessService {
    * `VALIDATION_FAILED`.
    */
   setPlatformAccessRoles(userId: string, roleIds: readonly string[], manager?: EntityManager): Promise<AccessDelta> {
-    return this.transactions.operate(manager, (m) => this.operations.setPlatformAccessRoles(m, userId, roleIds));
+    return this.transactions.operate(manager, (m) => this.operations.roles.setPlatformAccessRoles(m, userId, roleIds));
   }
 
   /** As {@link grantAccessRole}, on the platform, with what {@link setPlatformAccessRoles} refuses. */
@@ -266,7 +268,7 @@ export class AccessService {
     manager?: EntityManager,
   ): Promise<AccessDelta> {
     return this.transactions.operate(manager, (m) =>
-      this.operations.grantPlatformAccessRole(m, userId, roleId, options),
+      this.operations.roles.grantPlatformAccessRole(m, userId, roleId, options),
     );
   }
 
@@ -286,9 +288,8 @@ export class AccessService {
     options?: DirectPermissionOptions,
     manager?: EntityManager,
   ): Promise<boolean> {
-    const owner = { userId, tenantId };
     return this.transactions.operate(manager, (m) =>
-      this.operations.entries.enter(m, owner, 'grant', permission, options),
+      this.operations.entries.enter(m, this.#scope(userId, tenantId), 'grant', permission, options),
     );
   }
 
@@ -303,21 +304,21 @@ export class AccessService {
     options?: DirectPermissionOptions,
     manager?: EntityManager,
   ): Promise<boolean> {
-    const owner = { userId, tenantId };
     return this.transactions.operate(manager, (m) =>
-      this.operations.entries.enter(m, owner, 'deny', permission, options),
+      this.operations.entries.enter(m, this.#scope(userId, tenantId), 'deny', permission, options),
     );
   }
 
   /** Takes back what {@link grantPermission} or {@link denyPermission} made of the permission; the roles stay. False if there was nothing. */
   revokePermission(userId: string, tenantId: string, permission: string, manager?: EntityManager): Promise<boolean> {
-    const owner = { userId, tenantId };
-    return this.transactions.operate(manager, (m) => this.operations.entries.remove(m, owner, permission));
+    return this.transactions.operate(manager, (m) =>
+      this.operations.entries.remove(m, this.#scope(userId, tenantId), permission),
+    );
   }
 
   /** What the access grants and denies beside its roles and has not run out, by name; also when it is suspended. One statement. */
   getDirectPermissions(userId: string, tenantId: string, manager?: EntityManager): Promise<DirectPermission[]> {
-    return this.transactions.operate(manager, (m) => this.operations.entries.list(m, { userId, tenantId }));
+    return this.transactions.operate(manager, (m) => this.operations.entries.list(m, this.#scope(userId, tenantId)));
   }
 
   /** As {@link grantPermission}, on the platform: permissions of the admin guard. Announces `PlatformAccessPermissionChangedEvent`. */
@@ -327,9 +328,8 @@ export class AccessService {
     options?: DirectPermissionOptions,
     manager?: EntityManager,
   ): Promise<boolean> {
-    const owner = { userId, tenantId: null };
     return this.transactions.operate(manager, (m) =>
-      this.operations.entries.enter(m, owner, 'grant', permission, options),
+      this.operations.entries.enter(m, platform(userId), 'grant', permission, options),
     );
   }
 
@@ -340,21 +340,19 @@ export class AccessService {
     options?: DirectPermissionOptions,
     manager?: EntityManager,
   ): Promise<boolean> {
-    const owner = { userId, tenantId: null };
     return this.transactions.operate(manager, (m) =>
-      this.operations.entries.enter(m, owner, 'deny', permission, options),
+      this.operations.entries.enter(m, platform(userId), 'deny', permission, options),
     );
   }
 
   /** As {@link revokePermission}, on the platform. */
   revokePlatformPermission(userId: string, permission: string, manager?: EntityManager): Promise<boolean> {
-    const owner = { userId, tenantId: null };
-    return this.transactions.operate(manager, (m) => this.operations.entries.remove(m, owner, permission));
+    return this.transactions.operate(manager, (m) => this.operations.entries.remove(m, platform(userId), permission));
   }
 
   /** As {@link getDirectPermissions}, on the platform. */
   getDirectPlatformPermissions(userId: string, manager?: EntityManager): Promise<DirectPermission[]> {
-    return this.transactions.operate(manager, (m) => this.operations.entries.list(m, { userId, tenantId: null }));
+    return this.transactions.operate(manager, (m) => this.operations.entries.list(m, platform(userId)));
   }
 
   /**
@@ -369,6 +367,7 @@ export class AccessService {
     return this.operations.expired.purge(options, manager);
   }
 
+  /** Of a tenant, and never of the platform, which only the methods named after it are about. */
   #scope(userId: string, tenantId: string): { userId: string; tenantId: string } {
     assertUuid('userId', userId);
     return { userId, tenantId: this.tenancy.named(tenantId) };

@@ -1,12 +1,13 @@
 import type { EntityManager } from 'typeorm';
 import { isUuid } from '../errors/input.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
-import { ActorTypeEnum } from '../audit/activity.types.js';
+import { type ActingKey, ActorTypeEnum } from '../audit/activity.types.js';
 import { IdentityContext } from '../audit/identity-context.js';
 import type { Tenancy } from '../tenant/tenancy.js';
 import { NIL_UUID, TenantModeEnum } from '../tenant/tenant.types.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import { within } from '../transaction/within.js';
+import { AccessGrants } from './access-grants.js';
 import { readGrants } from './access.queries.js';
 import type { AccessSettings } from './access.settings.js';
 import type { CreateRoleInput, UpdateRoleInput } from './access.types.js';
@@ -31,7 +32,8 @@ const NAMED = 100;
 /**
  * Nobody gives what they do not hold: a user who acts, by `IdentityContext`, needs every permission that is given, in
  * the tenant or on the platform. The actor and the roles by which the actor holds it stay as they are until the
- * transaction ends, so that a right which is taken away meanwhile is either used before or not at all.
+ * transaction ends, so that a right which is taken away meanwhile is either used before or not at all. Whoever acts by
+ * an API key gives what the key names besides, and a service account that alone.
  *
  * Without a user who acts it costs nothing.
  */
@@ -44,7 +46,9 @@ export class Delegation {
 
   /** Whether whoever acts is held to it. */
   get applies(): boolean {
-    return this.settings.delegation === 'enforced' && IdentityContext.current.actor?.type === ActorTypeEnum.USER;
+    const { actor, apiKey } = IdentityContext.current;
+    const isBound = actor?.type === ActorTypeEnum.USER || apiKey !== undefined;
+    return this.settings.delegation === 'enforced' && isBound;
   }
 
   /** Runs `act` after `check`, in one transaction; where it does not apply, `act` alone. */
@@ -132,17 +136,18 @@ export class Delegation {
     wanted: readonly string[],
   ): Promise<string[]> {
     if (wanted.length === 0) return [];
-    const here = tenantId === null ? null : await readGrants(manager, { userId: actorId, tenantId });
+    const here = tenantId === null ? null : await heldBy(manager, actorId, tenantId);
     const open = wanted.filter((name) => here?.can(name) !== true);
     if (open.length === 0) return [];
-    const platform = await readGrants(manager, { userId: actorId, tenantId: null });
+    const platform = await heldBy(manager, actorId, null);
     return open.filter((name) => platform?.can(name) !== true);
   }
 
   /** An owner of the tenant, or somebody who may do everything on the platform, where every tenant begins. */
   async #actsAsOwner(manager: EntityManager, actorId: string, tenantId: string | null): Promise<boolean> {
-    if (tenantId !== null && (await readOwns(manager, actorId, tenantId))) return true;
-    const platform = await readGrants(manager, { userId: actorId, tenantId: null });
+    const mayActAsOwner = tenantId !== null && opensEverything(tenantId);
+    if (mayActAsOwner && (await readOwns(manager, actorId, tenantId))) return true;
+    const platform = await heldBy(manager, actorId, null);
     return platform?.can('*') === true;
   }
 
@@ -151,6 +156,29 @@ export class Delegation {
     if (tenant_id !== null || guard === 'admin') return { tenantId: tenant_id };
     return { tenantId: this.tenancy.mode === TenantModeEnum.DISABLED ? NIL_UUID : null };
   }
+}
+
+/** What the actor holds there: by a key where it works alone, and as far as its scopes go. */
+async function heldBy(manager: EntityManager, actorId: string, tenantId: string | null): Promise<AccessGrants | null> {
+  const { actor, apiKey } = IdentityContext.current;
+  if (apiKey === undefined) return readGrants(manager, { userId: actorId, tenantId });
+  if (!worksIn(apiKey, tenantId)) return null;
+  const { scopes } = apiKey;
+  if (actor?.type === ActorTypeEnum.USER) {
+    return (await readGrants(manager, { userId: actorId, tenantId }))?.scopedTo(scopes) ?? null;
+  }
+  // A service account has nothing but what its key says.
+  return new AccessGrants({ userId: '', tenantId, roles: [], granted: scopes, denied: [], validUntil: null });
+}
+
+/** Whether whoever acts does so without a key, or by one to all that the actor may do there. */
+function opensEverything(tenantId: string): boolean {
+  const { apiKey } = IdentityContext.current;
+  return apiKey === undefined || (worksIn(apiKey, tenantId) && apiKey.scopes.includes('*'));
+}
+
+function worksIn(apiKey: ActingKey, tenantId: string | null): boolean {
+  return (apiKey.tenantId?.toLowerCase() ?? null) === (tenantId?.toLowerCase() ?? null);
 }
 
 function notHeld(permissions: readonly string[], ids: readonly string[]): NestAuthError {

@@ -18,7 +18,7 @@ const HOLD_ROLES: Statement<{ id: string }> = {
       (select role_id as id from nest_auth_user_access_roles where user_id = $1 and tenant_id = $2::uuid
        union all select role_id from nest_auth_platform_access_roles where user_id = $1)
       union select h.parent_id from lineage l join nest_auth_role_parents h on h.role_id = l.id)
-    select id from nest_auth_roles where id in (select id from lineage) order by id for share`,
+    select id from nest_auth_roles where id = any(array(select id from lineage)) order by id for share`,
 };
 
 export async function holdActor(manager: EntityManager, actorId: string, tenantId: string | null): Promise<void> {

@@ -1,5 +1,5 @@
 import { type Statement, statement } from '../transaction/statement.js';
-import { roleColumns, type RoleRow } from './role.queries.js';
+import { roleColumns, type RoleRow } from './role.rows.js';
 
 /**
  * What somebody may do. Each question is one statement, and each asks for all that a grant needs: a user, a tenant and

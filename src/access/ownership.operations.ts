@@ -34,8 +34,8 @@ export class OwnershipOperations {
     await lockTenants(manager, [named]);
     const facts = await readTransfer(manager, named, fromUserId, toUserId);
     assertTransferable(facts);
-    await this.access.addUserAccessRoles(manager, toUserId, named, facts.role_ids);
-    await this.access.removeUserAccessRoles(manager, fromUserId, named, facts.role_ids);
+    await this.access.roles.addUserAccessRoles(manager, toUserId, named, facts.role_ids);
+    await this.access.roles.removeUserAccessRoles(manager, fromUserId, named, facts.role_ids);
     return facts.role_ids;
   }
 }

@@ -3,7 +3,7 @@ import { audited } from '../audit/audited-statement.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
 import { execute, executeOne, type Statement } from '../transaction/statement.js';
-import { roleActivity, roleColumns, type RoleRow, toRole } from './role.queries.js';
+import { roleColumns, type RoleRow, roleSetActivity, toRole } from './role.rows.js';
 import type { SetChange } from './role-permissions.queries.js';
 import type { NestAuthRole } from './role.entity.js';
 
@@ -117,15 +117,7 @@ const CHANGE = audited<RoleParentsRow>(
       insert into nest_auth_role_parents (role_id, parent_id, role_tenant_id, parent_tenant_id, guard)
       select claimed.id, coming.id, claimed.owner_tenant_id, coming.owner_tenant_id, claimed.guard
       from claimed, coming),
-    ${roleActivity('claimed', {
-      type: NestAuthEvents.ROLE_PARENTS_CHANGED,
-      from: 'claimed',
-      before: `jsonb_build_object('parentIds', to_jsonb(array(select id from held order by id)))`,
-      after: `jsonb_build_object('parentIds', to_jsonb(array(
-        select id from held where id not in (select id from leaving) union all select id from coming order by id)))`,
-      details: `jsonb_build_object('added', to_jsonb(array(select id from coming order by id)),
-        'removed', to_jsonb(array(select id from leaving order by id)))`,
-    })}
+    ${roleSetActivity(NestAuthEvents.ROLE_PARENTS_CHANGED, 'parentIds', 'id')}
     select exists (select 1 from seen) as found,
       array(select id from unknown order by id) as unknown,
       array(select id from misplaced order by id) as misplaced,

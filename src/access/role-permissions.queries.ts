@@ -4,7 +4,7 @@ import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { execute, executeOne, type Statement } from '../transaction/statement.js';
 import { permissionColumns, type PermissionRow, toPermission } from './permission.queries.js';
 import type { NestAuthRole } from './role.entity.js';
-import { roleActivity, roleColumns, type RoleRow, toRole } from './role.queries.js';
+import { roleColumns, type RoleRow, roleSetActivity, toRole } from './role.rows.js';
 
 /** How a set of names changes what is held: it replaces it, is added to it, or is taken away. */
 export type SetChange = 'set' | 'add' | 'remove';
@@ -52,15 +52,7 @@ const CHANGE = audited<RolePermissionsRow>(
     made as (
       insert into nest_auth_role_permissions (role_id, permission_id, guard)
       select claimed.id, coming.id, claimed.guard from claimed, coming),
-    ${roleActivity('claimed', {
-      type: NestAuthEvents.ROLE_PERMISSIONS_CHANGED,
-      from: 'claimed',
-      before: `jsonb_build_object('permissions', to_jsonb(array(select name from held order by name)))`,
-      after: `jsonb_build_object('permissions', to_jsonb(array(
-        select name from held where id not in (select id from leaving) union all select name from coming order by name)))`,
-      details: `jsonb_build_object('added', to_jsonb(array(select name from coming order by name)),
-        'removed', to_jsonb(array(select name from leaving order by name)))`,
-    })}
+    ${roleSetActivity(NestAuthEvents.ROLE_PERMISSIONS_CHANGED, 'permissions', 'name')}
     select exists (select 1 from seen) as found,
       array(select name from missing order by name) as missing,
       array(select name from coming order by name) as added,

@@ -42,11 +42,10 @@ import {
   insertRole,
   listRoles,
   type RoleListFilter,
-  type RoleRow,
   type RoleUpdateRow,
-  toRole,
   updateRoleRow,
 } from './role.queries.js';
+import { type RoleRow, toRole } from './role.rows.js';
 
 const LIMITS = { defaultLimit: 20, maxLimit: 100 } as const;
 

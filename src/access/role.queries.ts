@@ -1,70 +1,13 @@
 import type { EntityManager } from 'typeorm';
-import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
+import { audited } from '../audit/audited-statement.js';
 import { changedMetadata, differences } from '../audit/changed-values.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import { rememberOrigin } from '../transaction/entity-origin.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
 import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
 import type { UpdateRoleInput } from './access.types.js';
-import { NestAuthRole } from './role.entity.js';
-
-/** A role's row. */
-export interface RoleRow {
-  readonly id: string;
-  readonly tenant_id: string | null;
-  readonly owner_tenant_id: string;
-  readonly guard: string;
-  readonly name: string;
-  readonly description: string | null;
-  readonly is_system: boolean;
-  readonly is_active: boolean;
-  readonly is_owner: boolean;
-  readonly metadata: Record<string, unknown>;
-  readonly version: number;
-  readonly created_at: Date;
-  readonly updated_at: Date;
-}
-
-const COLUMN_NAMES = [
-  'id',
-  'tenant_id',
-  'owner_tenant_id',
-  'guard',
-  'name',
-  'description',
-  'is_system',
-  'is_active',
-  'is_owner',
-  'metadata',
-  'version',
-  'created_at',
-  'updated_at',
-] as const satisfies readonly (keyof RoleRow)[];
-
-/** The columns of a {@link RoleRow}, for a select list; with a table's alias where the query has several. */
-export function roleColumns(alias?: string): string {
-  return COLUMN_NAMES.map((name) => (alias === undefined ? name : `${alias}.${name}`)).join(', ');
-}
-
-export function toRole(row: RoleRow, manager: EntityManager): NestAuthRole {
-  const role = Object.assign(new NestAuthRole(), {
-    id: row.id,
-    tenantId: row.tenant_id,
-    ownerTenantId: row.owner_tenant_id,
-    guard: row.guard,
-    name: row.name,
-    description: row.description,
-    isSystem: row.is_system,
-    isActive: row.is_active,
-    isOwner: row.is_owner,
-    metadata: row.metadata,
-    version: row.version,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-  });
-  return rememberOrigin(role, manager);
-}
+import type { NestAuthRole } from './role.entity.js';
+import { roleActivity, roleColumns, type RoleRow, toRole } from './role.rows.js';
 
 const COLUMNS = roleColumns();
 
@@ -78,14 +21,6 @@ function roleValues(row: string): string {
 function wholeRole(row: string, permissions: string): string {
   return `jsonb_strip_nulls(${roleValues(row)}) || jsonb_build_object('guard', ${row}.guard,
     'permissions', to_jsonb(array(${permissions}))) || ${changedMetadata(`${row}.metadata`, `'{}'::jsonb`)}`;
-}
-
-/** The activity of a statement that has changed the role in the CTE `row`. */
-export function roleActivity(
-  row: string,
-  parts: Pick<ActivityParts, 'type' | 'from'> & Partial<ActivityParts>,
-): string {
-  return activity({ tenantId: `${row}.tenant_id`, subjectType: 'role', subjectId: `${row}.id`, ...parts });
 }
 
 /** A role to insert, with the names of its permissions. */

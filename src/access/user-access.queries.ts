@@ -1,73 +1,18 @@
 import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
-import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
+import { audited } from '../audit/audited-statement.js';
 import { changedMetadata } from '../audit/changed-values.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { ownsTenant } from '../tenant/ownership.queries.js';
 import { tenantColumns, type TenantRow } from '../tenant/tenant.queries.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import { rememberOrigin } from '../transaction/entity-origin.js';
 import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
 import type { AccessStatusEnum } from './access.types.js';
-import { NestAuthUserAccess } from './user-access.entity.js';
-
-/** A row of a user's access to a tenant. */
-export interface UserAccessRow {
-  readonly user_id: string;
-  readonly tenant_id: string;
-  readonly realm_id: string;
-  readonly status: AccessStatusEnum;
-  readonly is_default: boolean;
-  readonly metadata: Record<string, unknown>;
-  readonly version: number;
-  readonly created_at: Date;
-  readonly updated_at: Date;
-}
-
-const COLUMN_NAMES = [
-  'user_id',
-  'tenant_id',
-  'realm_id',
-  'status',
-  'is_default',
-  'metadata',
-  'version',
-  'created_at',
-  'updated_at',
-] as const satisfies readonly (keyof UserAccessRow)[];
-
-function accessColumns(alias?: string): string {
-  return COLUMN_NAMES.map((name) => (alias === undefined ? name : `${alias}.${name}`)).join(', ');
-}
-
-export function toUserAccess(row: UserAccessRow, manager: EntityManager): NestAuthUserAccess {
-  const access = Object.assign(new NestAuthUserAccess(), {
-    userId: row.user_id,
-    tenantId: row.tenant_id,
-    realmId: row.realm_id,
-    status: row.status,
-    isDefault: row.is_default,
-    metadata: row.metadata,
-    version: row.version,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-  });
-  return rememberOrigin(access, manager);
-}
+import type { NestAuthUserAccess } from './user-access.entity.js';
+import { accessActivity, accessColumns, toUserAccess, type UserAccessRow } from './user-access.rows.js';
 
 const COLUMNS = accessColumns();
 const OF_USER_AND_TENANT = 'user_id = $1 and tenant_id = $2';
-
-/** The activity of a statement that has changed the access in the CTE `row`. */
-function accessActivity(row: string, parts: Pick<ActivityParts, 'from'> & Partial<ActivityParts>): string {
-  return activity({
-    type: NestAuthEvents.USER_ACCESS_CHANGED,
-    userId: `${row}.user_id`,
-    tenantId: `${row}.tenant_id`,
-    subjectType: 'user_access',
-    ...parts,
-  });
-}
 
 const FIND = statement<UserAccessRow>(
   'user_access',

@@ -1,12 +1,9 @@
 // One process of a deployment with a durable subscriber, which writes down what it gets. Started by the tests of kills.
-import { Injectable, Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { EventEmitterModule } from '@nestjs/event-emitter';
-import { TypeOrmModule } from '@nestjs/typeorm';
+import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 
-import { type IdentityEvent, NestAuthEntities, NestAuthModule, OnIdentityEvent, UserService } from '../../src/index.js';
-import { PREPARED } from './connection-mode.js';
+import { type IdentityEvent, OnIdentityEvent, UserService } from '../../src/index.js';
+import { startProcessApp, stayUntilTerminated } from './process-app.js';
 
 /** Where the process dies: right after the COMMIT of a user, or when its handler has done its work. */
 type DiesAt = 'never' | 'after-commit' | 'after-handler';
@@ -25,25 +22,12 @@ class Subscriber {
   }
 }
 
-@Module({
-  imports: [
-    EventEmitterModule.forRoot(),
-    TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 3, entities: [...NestAuthEntities], retryAttempts: 0 }),
-    NestAuthModule.forRoot({
-      statements: { prepared: PREPARED },
-      // Whoever dies after COMMIT must not deliver before.
-      subscribers: { pollMs: diesAt === 'after-commit' ? 3_600_000 : 20, leaseMs: 600 },
-    }),
-  ],
-  providers: [Subscriber],
-})
-class Deployment {}
-
-const app = await NestFactory.createApplicationContext(Deployment, { logger: false });
+// Whoever dies after COMMIT must not deliver before.
+const subscribers = { pollMs: diesAt === 'after-commit' ? 3_600_000 : 20, leaseMs: 600 };
+const app = await startProcessApp(url, { subscribers }, { pool: 3, providers: [Subscriber] });
 if (email !== undefined) {
   const users = app.get(UserService);
   await users.runInTransaction(() => users.createUser({ email }));
   if (diesAt === 'after-commit') die();
 }
-console.log('ready');
-process.on('SIGTERM', () => void app.close().then(() => process.exit()));
+stayUntilTerminated(app);

@@ -1,30 +1,15 @@
 // One process of a deployment with a scheduler. Its job writes down each step with the process that did it. Started by
 // job-processes.ts.
-import { NestFactory } from '@nestjs/core';
-import { Module } from '@nestjs/common';
-import { EventEmitterModule } from '@nestjs/event-emitter';
 import { ScheduleModule } from '@nestjs/schedule';
-import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 
-import { NestAuthEntities, NestAuthModule } from '../../src/index.js';
 import { NestAuthScheduleModule, NestAuthScheduler } from '../../src/schedule/index.js';
-import { PREPARED } from './connection-mode.js';
+import { startProcessApp, stayUntilTerminated } from './process-app.js';
 
 const [url, name, cron, stepsText, stepMsText] = process.argv.slice(2) as [string, string, string, string, string];
 
-@Module({
-  imports: [
-    EventEmitterModule.forRoot(),
-    ScheduleModule.forRoot(),
-    TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 2, entities: [...NestAuthEntities], retryAttempts: 0 }),
-    NestAuthModule.forRoot({ statements: { prepared: PREPARED } }),
-    NestAuthScheduleModule.forRoot({ enabled: false, leaseMs: 600, tickMs: 100 }),
-  ],
-})
-class Deployment {}
-
-const app = await NestFactory.createApplicationContext(Deployment, { logger: false });
+const schedule = NestAuthScheduleModule.forRoot({ enabled: false, leaseMs: 600, tickMs: 100 });
+const app = await startProcessApp(url, {}, { pool: 2, imports: [ScheduleModule.forRoot(), schedule] });
 const dataSource = app.get(DataSource);
 const scheduler = app.get(NestAuthScheduler);
 scheduler.add(
@@ -44,5 +29,4 @@ scheduler.add(
   },
   { cron, timeZone: 'UTC' },
 );
-console.log('ready');
-process.on('SIGTERM', () => void app.close().then(() => process.exit()));
+stayUntilTerminated(app);

@@ -4,13 +4,9 @@
 // `refused <milliseconds since 1970>` as soon as it is not.
 import { createInterface } from 'node:readline';
 import { setImmediate as turn } from 'node:timers/promises';
-import { Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { EventEmitterModule } from '@nestjs/event-emitter';
-import { TypeOrmModule } from '@nestjs/typeorm';
 
-import { AccessService, AuthService, NestAuthEntities, NestAuthModule, type SessionKey } from '../../src/index.js';
-import { PREPARED } from './connection-mode.js';
+import { AccessService, AuthService, type SessionKey } from '../../src/index.js';
+import { startProcessApp } from './process-app.js';
 
 interface Question {
   readonly userId: string;
@@ -21,20 +17,8 @@ interface Question {
 
 const [url, keys, revocation] = process.argv.slice(2) as [string, string, string];
 
-@Module({
-  imports: [
-    EventEmitterModule.forRoot(),
-    TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 3, entities: [...NestAuthEntities], retryAttempts: 0 }),
-    NestAuthModule.forRoot({
-      statements: { prepared: PREPARED },
-      session: { keys: JSON.parse(keys) as SessionKey[] },
-      revocation: JSON.parse(revocation) as object,
-    }),
-  ],
-})
-class Deployment {}
-
-const app = await NestFactory.createApplicationContext(Deployment, { logger: false });
+const options = { session: { keys: JSON.parse(keys) as SessionKey[] }, revocation: JSON.parse(revocation) as object };
+const app = await startProcessApp(url, options, { pool: 3 });
 const [access, auth] = [app.get(AccessService), app.get(AuthService)];
 
 async function isAllowed({ userId, tenantId, permission, token }: Question): Promise<boolean> {

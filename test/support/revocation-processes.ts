@@ -1,7 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-
 import type { NestAuthModuleOptions, SessionKey } from '../../src/index.js';
+import { startRacingProcess } from './racing-processes.js';
 
 /** What another process is asked for until it refuses it. */
 export interface Watched {
@@ -26,20 +24,12 @@ export async function startOther(
   keys: readonly SessionKey[],
   revocation: NonNullable<NestAuthModuleOptions['revocation']>,
 ): Promise<OtherProcess> {
-  const path = 'test/support/revocation-process.ts';
-  const child: ChildProcess = spawn(
-    process.execPath,
-    ['--import', './test/support/typescript.mjs', path, url, JSON.stringify(keys), JSON.stringify(revocation)],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
-  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
-  const next = async (): Promise<string> =>
-    ((await lines.next()).value as string | undefined) ?? 'the process has ended';
+  const { child, line: next, ready } = startRacingProcess('revocation', url, keys, revocation);
   const expectLine = async (wanted: string): Promise<void> => {
     const line = await next();
     if (line !== wanted) throw new Error(`the other process said: ${line}`);
   };
-  await expectLine('ready');
+  await ready;
   return {
     refusesAfter: async (watched, take) => {
       child.stdin?.write(`${JSON.stringify(watched)}\n`);

@@ -12,10 +12,12 @@ if (reason !== undefined) {
   process.exit();
 }
 for (const { test, why } of MODES[mode].without) console.log(`not in this mode: ${test}\n  because ${why}`);
+// Beside a replica most of the time is spent waiting for it: more files at once than there are cores.
+const workers = mode === 'replica' ? ['--maxWorkers=4'] : [];
 const jest = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
 const { status } = spawnSync(
   process.execPath,
-  [...jest, '--selectProjects', 'integration', '--ci', ...withoutArgs(mode), ...args],
+  [...jest, '--selectProjects', 'integration', '--ci', ...withoutArgs(mode), ...workers, ...args],
   { stdio: 'inherit', env: { ...process.env, NEST_AUTH_TEST_MODE: mode } },
 );
 process.exitCode = status ?? 1;

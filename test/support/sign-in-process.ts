@@ -1,12 +1,7 @@
 // One process of a deployment in which somebody tries passwords. Started by the tests of lockout.
-import { Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { EventEmitterModule } from '@nestjs/event-emitter';
-import { TypeOrmModule } from '@nestjs/typeorm';
-
-import { AuthService, NestAuthEntities, NestAuthModule, PasswordService } from '../../src/index.js';
+import { AuthService, PasswordService } from '../../src/index.js';
 import type { LockoutOptions, PasswordSettings, SessionKey } from '../../src/index.js';
-import { PREPARED } from './connection-mode.js';
+import { answersOf, answerWhenTold, startProcessApp } from './process-app.js';
 
 export interface SignInOrder {
   readonly url: string;
@@ -30,21 +25,7 @@ export interface SignInReport {
 const order = JSON.parse(process.argv[2] as string) as SignInOrder;
 const { url, keys, lockout, password, email, ip, passwords, hangs = false } = order;
 
-@Module({
-  imports: [
-    EventEmitterModule.forRoot(),
-    TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 4, entities: [...NestAuthEntities], retryAttempts: 0 }),
-    NestAuthModule.forRoot({
-      statements: { prepared: PREPARED },
-      session: { keys },
-      lockout,
-      password,
-    }),
-  ],
-})
-class Deployment {}
-
-const app = await NestFactory.createApplicationContext(Deployment, { logger: false });
+const app = await startProcessApp(url, { session: { keys }, lockout, password }, { pool: 4 });
 const auth = app.get(AuthService);
 const hashes = app.get(PasswordService);
 const verify = hashes.verify.bind(hashes);
@@ -56,19 +37,12 @@ hashes.verify = async (stored, given) => {
   console.log('verified');
   return new Promise(() => undefined);
 };
-console.log('ready');
-process.stdin.once('data', () => {
-  const codes: Record<string, number> = {};
-  const calls = passwords.map((one) =>
-    auth.signIn({ email, password: one }, { ip }).then(
-      () => 'signed in',
-      (error: { code?: string }) => error.code ?? 'failed',
-    ),
-  );
-  void Promise.all(calls).then(async (answers) => {
-    for (const code of answers) codes[code] = (codes[code] ?? 0) + 1;
-    console.log(JSON.stringify({ verified, codes } satisfies SignInReport));
-    await app.close();
-    process.exit();
+answerWhenTold(app, async () => {
+  const calls = passwords.map(async (one) => {
+    await auth.signIn({ email, password: one }, { ip });
+    return 'signed in';
   });
+  const codes: Record<string, number> = {};
+  for (const code of await answersOf(calls, (refusal) => refusal)) codes[code] = (codes[code] ?? 0) + 1;
+  return { verified, codes } satisfies SignInReport;
 });

@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { describe, expect, it, jest } from '@jest/globals';
 
 import type { ExternalAnswer } from '../../../src/index.js';
 import { freshEmail, times, useNestApp } from '../../support/nest-app.js';
 import { paperCallback, paperProvider, somebodyElsewhere } from '../../support/paper-provider.js';
+import { race, startRacingProcess } from '../../support/racing-processes.js';
 import { query } from '../session/fixture.js';
 import { byProviders, external, keys } from './fixture.js';
 
@@ -18,17 +17,6 @@ interface Outcome {
   readonly code?: string;
 }
 
-function startProcess(answers: readonly ExternalAnswer[]) {
-  const args = ['--import', './test/support/typescript.mjs', 'test/support/external-process.ts'];
-  const child = spawn(process.execPath, [...args, app.url, JSON.stringify(keys), JSON.stringify(answers)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const ready = lines.next();
-  const outcomes = ready.then(async () => JSON.parse((await lines.next()).value as string) as Outcome[]);
-  return { ready, outcomes, go: () => child.stdin.write('go\n') };
-}
-
 /** So many browsers of one person, back from the provider. */
 async function browsers(count: number, about: Parameters<typeof somebodyElsewhere>[1]): Promise<ExternalAnswer[]> {
   const who = somebodyElsewhere('of several processes', about);
@@ -40,17 +28,14 @@ async function browsers(count: number, about: Parameters<typeof somebodyElsewher
   );
 }
 
-async function race(each: readonly (readonly ExternalAnswer[])[]): Promise<Outcome[]> {
-  const processes = each.map(startProcess);
-  await Promise.all(processes.map(({ ready }) => ready));
-  for (const { go } of processes) go();
-  return (await Promise.all(processes.map(({ outcomes }) => outcomes))).flat();
+async function raceOf(each: readonly (readonly ExternalAnswer[])[]): Promise<Outcome[]> {
+  return (await race<Outcome[]>(each.map((answers) => startRacingProcess('external', app.url, keys, answers)))).flat();
 }
 
 describe('three processes', () => {
   it('make one user of twenty-one first sign-ins of one account, and let all of them in', async () => {
     const answers = await browsers(21, { email: freshEmail(), emailVerified: true });
-    const outcomes = await race([answers.slice(0, 7), answers.slice(7, 14), answers.slice(14)]);
+    const outcomes = await raceOf([answers.slice(0, 7), answers.slice(7, 14), answers.slice(14)]);
     expect(outcomes.filter(({ code }) => code !== undefined)).toEqual([]);
     expect(new Set(outcomes.map(({ userId }) => userId)).size).toBe(1);
     expect(outcomes.filter(({ account }) => account === 'created')).toHaveLength(1);
@@ -61,7 +46,7 @@ describe('three processes', () => {
   it('let one browser in once', async () => {
     const [answer] = await browsers(1, {});
     const same = times(10, () => answer as ExternalAnswer);
-    const outcomes = await race([same, same, same]);
+    const outcomes = await raceOf([same, same, same]);
     expect(outcomes.filter(({ userId }) => userId !== undefined)).toHaveLength(1);
     expect(new Set(outcomes.flatMap(({ code }) => code ?? []))).toEqual(new Set(['EXTERNAL_SIGN_IN_INVALID']));
   });

@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
 
 import { NestAuthEvents, TenantModeEnum } from '../../../src/index.js';
 import { freshEmail, outcomesOf, startNestApp, times, useNestApp } from '../../support/nest-app.js';
+import { race, type RacingProcess, startRacingProcess } from '../../support/racing-processes.js';
 import type { SignInOrder, SignInReport } from '../../support/sign-in-process.js';
 import { until } from '../../support/until.js';
 import { recordStatements } from '../../support/wire.js';
@@ -342,21 +341,12 @@ describe('SEC-09: attempts that all have looked before the first of them is coun
   });
 });
 
-function startProcess(order: Partial<SignInOrder> & Pick<SignInOrder, 'email' | 'ip' | 'passwords'>) {
+function startProcess(order: Partial<SignInOrder> & Pick<SignInOrder, 'email' | 'ip' | 'passwords'>): RacingProcess {
   const whole: SignInOrder = { url: app.url, keys, password: CHEAP, lockout: STRICT, ...order };
-  const args = ['--import', './test/support/typescript.mjs', 'test/support/sign-in-process.ts', JSON.stringify(whole)];
-  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const line = async (): Promise<string> => (await lines.next()).value as string;
-  const ready = line();
-  return { child, line, ready, go: () => child.stdin.write('go\n') };
+  return startRacingProcess('sign-in', whole);
 }
 
-async function runAll(started: readonly ReturnType<typeof startProcess>[]): Promise<SignInReport[]> {
-  await Promise.all(started.map(({ ready }) => ready));
-  for (const { go } of started) go();
-  return Promise.all(started.map(async ({ line }) => JSON.parse(await line()) as SignInReport));
-}
+const runAll = (started: readonly RacingProcess[]): Promise<SignInReport[]> => race(started);
 
 const totalOf = (reports: readonly SignInReport[]): number => reports.reduce((sum, { verified }) => sum + verified, 0);
 

@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 
 import { AccessStatusEnum, NestAuthEvents } from '../../../src/index.js';
 import { outcomesOf, startNestApp, times, useNestApp } from '../../support/nest-app.js';
 import { LOCK_WAITS, withClient } from '../../support/database.js';
 import { eventually } from '../../support/identity-fixture.js';
+import { race, startRacingProcess } from '../../support/racing-processes.js';
 import { recordStatements } from '../../support/wire.js';
 import {
   activitiesOf,
@@ -162,10 +161,8 @@ describe('SEC-43: within the reuse window', () => {
 describe('SEC-22, SEC-42: thirty refreshes of one token at once, from three processes', () => {
   it('make one successor, which all of them get, and the user stays signed in', async () => {
     const { refreshToken, sessionId } = await signedIn(app);
-    const processes = times(3, () => startProcess(refreshToken, 10));
-    await Promise.all(processes.map(({ ready }) => ready));
-    for (const { go } of processes) go();
-    const answers = (await Promise.all(processes.map(({ answers: said }) => said))).flat();
+    const processes = times(3, () => startRacingProcess('refresh', app.url, keys, refreshToken, '10'));
+    const answers = (await race<string[]>(processes)).flat();
     expect(answers).toHaveLength(30);
     expect(new Set(answers).size).toBe(1);
     const tokens = await query(app.url, 'select used_at from nest_auth_refresh_tokens where session_id = $1', [
@@ -200,17 +197,6 @@ describe('SEC-22, SEC-42: thirty refreshes of one token at once, from three proc
     for (const one of won) await expect(auth(app).refresh(one.refreshToken)).rejects.toMatchObject(refused);
   });
 });
-
-function startProcess(token: string, count: number) {
-  const args = ['--import', './test/support/typescript.mjs', 'test/support/refresh-process.ts'];
-  const child = spawn(process.execPath, [...args, app.url, JSON.stringify(keys), token, String(count)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const ready = lines.next();
-  const answers = ready.then(async () => JSON.parse((await lines.next()).value as string) as string[]);
-  return { ready, answers, go: () => child.stdin.write('go\n') };
-}
 
 describe('SEC-44: the lifetimes of a session are judged by the clock of the database', () => {
   it.each([-3_600_000, 3_600_000])('with the clock of the application %i ms off nothing changes', async (offset) => {
