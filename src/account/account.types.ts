@@ -71,6 +71,8 @@ export interface CreateUserContext {
   /** `signup` also announces `UserRegisteredEvent`. @default 'admin' */
   readonly source?: 'signup' | 'admin' | 'import' | 'invitation' | 'social';
   readonly actorId?: string;
+  /** Told by `acceptInvitation`, and by nobody else: the invitation, with what the application has put into it. */
+  readonly invitation?: { readonly id: string; readonly metadata: Metadata };
 }
 
 /** What happened to one row of `createUsers`. */

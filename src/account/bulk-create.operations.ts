@@ -15,6 +15,7 @@ import {
 import { type CreateUserOperations, type Creation, madeUser } from './create-user.operations.js';
 import { identityCount, type NewUser } from './create-user.queries.js';
 import type { IdentityOperations } from './identity.operations.js';
+import { aboutUser } from './password-about.policy.js';
 import { conflictError, explainRoles, fieldOf } from './login-conflict.queries.js';
 import type { NestAuthUser } from './user.entity.js';
 import { checkContext } from './user-input.policy.js';
@@ -69,7 +70,7 @@ export class BulkCreateOperations {
     for (let start = 0; start < inputs.length; start += chunkSize) {
       const chunk = inputs.slice(start, start + chunkSize);
       const planned = this.#plan(chunk, start, options, seen, results);
-      const hashed = await this.#hashed(planned);
+      const hashed = await this.#hashed(planned, pinned, results);
       if (hashed.length > 0) results.push(...(await this.#runChunk(pinned, hashed, options.dryRun === true)));
       options.onProgress?.(Math.min(start + chunkSize, inputs.length), inputs.length);
     }
@@ -106,19 +107,29 @@ export class BulkCreateOperations {
     return planned;
   }
 
-  /** Hashes the chunk's passwords, a few at once: an import must not fill the queue that sign-ins wait in. */
-  async #hashed(planned: readonly Planned[]): Promise<Planned[]> {
-    const hashed = [...planned];
-    const waiting = hashed.keys();
+  /**
+   * Hashes the chunk's passwords, a few at once: an import must not fill the queue that sign-ins wait in. Rows whose
+   * password is no good are refused into `results`.
+   */
+  async #hashed(planned: readonly Planned[], manager: EntityManager | undefined, results: Row[]): Promise<Planned[]> {
+    const hashed: (Planned | undefined)[] = [...planned];
+    const waiting = planned.entries();
     const work = async (): Promise<void> => {
-      for (const place of waiting) {
-        const row = hashed[place] as Planned;
-        const passwordHash = await this.identities.hashOf(row.password);
-        hashed[place] = { ...row, creation: { ...row.creation, passwordHash } };
-      }
+      for (const [place, row] of waiting) hashed[place] = await this.#hash(row, manager, results);
     };
     await Promise.all(Array.from({ length: HASHES_AT_ONCE }, work));
-    return hashed;
+    return hashed.filter((row) => row !== undefined);
+  }
+
+  async #hash(row: Planned, manager: EntityManager | undefined, results: Row[]): Promise<Planned | undefined> {
+    try {
+      const passwordHash = await this.identities.hashOf(row.password, aboutUser(row.creation.input), manager);
+      return { ...row, creation: { ...row.creation, passwordHash } };
+    } catch (error) {
+      if (!isNestAuthError(error, 'PASSWORD_REFUSED') && !isNestAuthError(error, 'VALIDATION_FAILED')) throw error;
+      results.push({ index: row.index, error });
+      return undefined;
+    }
   }
 
   async #runChunk(manager: EntityManager | undefined, planned: readonly Planned[], dryRun: boolean): Promise<Row[]> {

@@ -15,6 +15,9 @@ import {
 } from './identity.queries.js';
 import type { NestAuthIdentity } from './identity.entity.js';
 import { CONFLICT_ATTEMPTS, conflictError } from './login-conflict.queries.js';
+import { aboutUser } from './password-about.policy.js';
+import type { PasswordPolicy } from './password-policy.service.js';
+import type { PasswordAbout } from './password-policy.types.js';
 import { isHashedPassword, type PasswordService } from './password.service.js';
 import type { NestAuthUser } from './user.entity.js';
 import type { UserOperations } from './user.operations.js';
@@ -29,6 +32,7 @@ export class IdentityOperations implements AccountPort {
     private readonly transactions: TransactionHost,
     private readonly users: UserOperations,
     private readonly passwords: PasswordService,
+    private readonly policy: PasswordPolicy,
     private readonly defaultRegion: string | undefined,
   ) {}
 
@@ -193,7 +197,7 @@ export class IdentityOperations implements AccountPort {
   ): Promise<void> {
     assertUuid('user.id', user.id);
     const pinned = this.transactions.pin(manager);
-    const phc = await this.hashOf(password);
+    const phc = await this.hashOf(password, aboutUser(user), pinned);
     const needsTransaction = this.users.changeNeedsTransaction;
     const { user: updated } = await this.transactions.perform(needsTransaction, pinned, (m) =>
       this.users.change(m, user.id, { passwordChanged: true }, ['password'], async () => {
@@ -216,10 +220,16 @@ export class IdentityOperations implements AccountPort {
     return matches;
   }
 
-  /** What is stored for a password of any accepted form. Hashes plain text, so no connection may be held here. */
-  async hashOf(password: string | HashedPassword | null | undefined): Promise<string | null> {
+  /** What is stored for a password of any accepted form. Judges and hashes plain text: no connection may be held here. */
+  async hashOf(
+    password: string | HashedPassword | null | undefined,
+    about: PasswordAbout,
+    manager: EntityManager | undefined,
+  ): Promise<string | null> {
     if (password === undefined || password === null) return null;
-    return (isHashedPassword(password) ? password : await this.passwords.hash(password)).phc;
+    if (isHashedPassword(password)) return password.phc;
+    await this.policy.assertAcceptable(password, about, manager);
+    return (await this.passwords.hash(password)).phc;
   }
 }
 

@@ -60,12 +60,14 @@ export class PasswordService {
 
   /**
    * Hashes a password, for `createUser({ password })` or `setPassword`. Call it before a transaction begins: hashing
-   * takes tens of milliseconds, during which an open transaction would hold a connection and its locks.
+   * takes tens of milliseconds, during which an open transaction would hold a connection and its locks. Whoever hashes a
+   * password that somebody has chosen asks `PasswordPolicy.assertAcceptable` before: a hash is not judged any more.
    *
    * @throws `VALIDATION_FAILED` for an empty or oversized password, `HASHING_BUSY` when the queue is full.
    */
   async hash(password: string): Promise<HashedPassword> {
-    const bytes = bytesOf(password);
+    assertPasswordSize(password);
+    const bytes = Buffer.from(password);
     const { memoryKiB, iterations, parallelism } = this.#settings;
     const phc = await this.#bounded(() =>
       argon2.hash(bytes, { type: argon2.argon2id, memoryCost: memoryKiB, timeCost: iterations, parallelism }),
@@ -181,9 +183,10 @@ function brand(phc: string): HashedPassword {
   return hashed;
 }
 
-function bytesOf(password: unknown): Buffer {
-  const bytes = typeof password === 'string' ? Buffer.from(password) : undefined;
-  if (bytes !== undefined && bytes.length > 0 && bytes.length <= MAX_PASSWORD_BYTES) return bytes;
+/** Refuses what cannot be hashed at all, whatever else is asked of a password. */
+export function assertPasswordSize(password: unknown): asserts password is string {
+  const bytes = typeof password === 'string' ? Buffer.byteLength(password) : 0;
+  if (bytes > 0 && bytes <= MAX_PASSWORD_BYTES) return;
   const message = `must be a string of 1 to ${MAX_PASSWORD_BYTES} bytes`;
   throw new NestAuthError('VALIDATION_FAILED', `The password cannot be used: it ${message}`, {
     details: { issues: [{ path: 'password', message }] },

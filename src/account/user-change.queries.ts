@@ -100,6 +100,8 @@ const SET_PASSWORD = audited<UserRow>(
     from: 'changed',
     // The one thing about a password that may be told.
     after: `jsonb_build_object('password', case when $2::text is null then 'removed' else 'changed' end)`,
+    // Where to tell the user of it: by then it may be another one.
+    details: `jsonb_build_object('version', changed.version, 'email', changed.email)`,
   })}
   select ${COLUMNS} from changed`,
   returnsRows,

@@ -200,10 +200,11 @@ export class NestAuthUser extends NestAuthBaseEntity {
   }
 
   /**
-   * Hashes and stores the password at once, in the running transaction; no later `save` is needed. `null` removes it.
-   * Inside a transaction pass a hash from `PasswordService.hash`, made before it. Announces `UserUpdatedEvent`.
+   * Judges a plain password, hashes and stores it at once, in the running transaction; no later `save` is needed. `null`
+   * removes it. Inside a transaction pass a hash from `PasswordService.hash`, made before it. Announces
+   * `UserUpdatedEvent`.
    *
-   * @throws `USER_NOT_FOUND`, `VALIDATION_FAILED`, `HASHING_BUSY`.
+   * @throws `USER_NOT_FOUND`, `VALIDATION_FAILED`, `PASSWORD_REFUSED`, `PASSWORD_CHECK_UNAVAILABLE`, `HASHING_BUSY`.
    */
   setPassword(password: string | HashedPassword | null, manager?: EntityManager): Promise<void> {
     const account = portOf(this, 'account', manager);

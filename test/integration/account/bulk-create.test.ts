@@ -33,7 +33,7 @@ describe('createUsers', () => {
       [{ email: freshEmail(), roleIds: [admin] }, 'ROLE_SCOPE_MISMATCH'],
       [{ email: freshEmail(), platformRoleIds: [member] }, 'ROLE_SCOPE_MISMATCH'],
       [{ email: freshEmail(), platformRoleIds: [admin] }, 'made'],
-      [{ email: freshEmail(), password: 'correct horse', roleIds: [member, member] }, 'made'],
+      [{ email: freshEmail(), password: 'correct horse battery staple', roleIds: [member, member] }, 'made'],
     ];
     const good = times(2_000 - bad.length, () => ({ email: freshEmail(), roleIds: [member] }));
     // Spread, so that bad rows stand in every chunk.
@@ -67,7 +67,7 @@ describe('createUsers', () => {
   });
 
   it('hashes more passwords than may wait at once', async () => {
-    const rows = times(24, () => ({ email: freshEmail(), password: 'correct horse' }));
+    const rows = times(24, () => ({ email: freshEmail(), password: 'correct horse battery staple' }));
     await expect(app.users.createUsers(rows)).resolves.toMatchObject({ created: 24 });
   });
 

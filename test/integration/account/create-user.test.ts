@@ -151,7 +151,9 @@ describe('createUser', () => {
   it('announces a signup as created and registered, with tenant and input, and never the password', async () => {
     const email = freshEmail();
     const { length } = app.events;
-    await app.users.createUser({ email, password: 'correct horse' }, app.seed.tenantId, { source: 'signup' });
+    await app.users.createUser({ email, password: 'correct horse battery staple' }, app.seed.tenantId, {
+      source: 'signup',
+    });
     const [created, registered] = app.events.slice(length);
     expect(created).toBeInstanceOf(UserCreatedEvent);
     expect(created).toMatchObject({ tenantId: app.seed.tenantId, input: { email }, context: { source: 'signup' } });

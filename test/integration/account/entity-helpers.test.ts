@@ -15,46 +15,46 @@ const identitiesOf = (userId: string) =>
 describe('setPassword and validatePassword', () => {
   it('persist at once, and survive saving the entity twice', async () => {
     const user = await app.users.createUser({ email: freshEmail() });
-    await user.setPassword('correct horse');
+    await user.setPassword('correct horse battery staple');
     await app.manager.save(user);
     await app.manager.save(user);
-    expect(await user.validatePassword('correct horse')).toBe(true);
+    expect(await user.validatePassword('correct horse battery staple')).toBe(true);
     expect(await user.validatePassword('wrong horse')).toBe(false);
     expect(await app.users.getUserById(user.id)).toMatchObject({ version: user.version });
   });
 
   it('survive a save of an entity that was loaded before the password was set', async () => {
-    const { id } = await app.users.createUser({ email: freshEmail(), password: 'first' });
+    const { id } = await app.users.createUser({ email: freshEmail(), password: 'the first of two passwords' });
     const loaded = await app.manager.findOneByOrFail(NestAuthUser, { id });
     loaded.metadata = { saved: true };
     await app.manager.save(loaded);
-    expect(await loaded.validatePassword('first')).toBe(true);
+    expect(await loaded.validatePassword('the first of two passwords')).toBe(true);
   });
 
   it('take a password back for null, and answer false for a user without one', async () => {
-    const user = await app.users.createUser({ email: freshEmail(), password: 'first' });
+    const user = await app.users.createUser({ email: freshEmail(), password: 'the first of two passwords' });
     await user.setPassword(null);
-    expect(await user.validatePassword('first')).toBe(false);
+    expect(await user.validatePassword('the first of two passwords')).toBe(false);
     expect(await user.validatePassword('')).toBe(false);
   });
 
   it('are undone with their transaction', async () => {
-    const user = await app.users.createUser({ email: freshEmail(), password: 'before' });
+    const user = await app.users.createUser({ email: freshEmail(), password: 'the one of before' });
     await app.users
       .runInTransaction(async () => {
-        await user.setPassword('after');
+        await user.setPassword('the one of afterwards');
         throw new Error('undo');
       })
       .catch(() => undefined);
-    expect(await user.validatePassword('before')).toBe(true);
-    expect(await user.validatePassword('after')).toBe(false);
+    expect(await user.validatePassword('the one of before')).toBe(true);
+    expect(await user.validatePassword('the one of afterwards')).toBe(false);
   });
 
   it('store what PasswordService.hash returned, and refuse a hash that came from outside', async () => {
     const user = await app.users.createUser({ email: freshEmail() });
-    const hashed = await app.passwords.hash('correct horse');
+    const hashed = await app.passwords.hash('correct horse battery staple');
     await user.setPassword(hashed);
-    expect(await user.validatePassword('correct horse')).toBe(true);
+    expect(await user.validatePassword('correct horse battery staple')).toBe(true);
     const forged = { phc: hashed.phc } as never;
     await expect(user.setPassword(forged)).rejects.toMatchObject({ code: 'VALIDATION_FAILED' });
     await expect(app.users.createUser({ email: freshEmail(), password: forged })).rejects.toMatchObject({
@@ -65,7 +65,7 @@ describe('setPassword and validatePassword', () => {
   it('are refused for a user that is gone', async () => {
     const user = await app.users.createUser({ email: freshEmail() });
     await app.users.deleteUser(user.id);
-    await expect(user.setPassword('x')).rejects.toMatchObject({ code: 'USER_NOT_FOUND' });
+    await expect(user.setPassword('correct horse battery staple')).rejects.toMatchObject({ code: 'USER_NOT_FOUND' });
     expect(await user.validatePassword('x')).toBe(false);
   });
 });
@@ -73,7 +73,11 @@ describe('setPassword and validatePassword', () => {
 describe('findOrCreateIdentity', () => {
   it('ends the documented flow with one identity each, for a mixed-case email and a national number', async () => {
     const email = `Mixed.${freshEmail()}`;
-    const { authUserId } = await createPortalUserStepByStep(app, { email, phone: '0151 19111111', password: 'secret' });
+    const { authUserId } = await createPortalUserStepByStep(app, {
+      email,
+      phone: '0151 19111111',
+      password: 'correct horse battery staple',
+    });
     expect(await identitiesOf(authUserId)).toMatchObject([
       { provider: 'email', providerId: email.toLowerCase() },
       { provider: 'phone', providerId: '+4915119111111' },

@@ -65,7 +65,7 @@ const paths: [string, HookName[], (user: NestAuthUser) => Promise<unknown>][] = 
   ['verifyUser', UPDATE, ({ id }) => app.users.verifyUser(id)],
   ['updateEmail', UPDATE, (user) => user.updateEmail(freshEmail())],
   ['updatePhone', UPDATE, (user) => user.updatePhone(freshPhone())],
-  ['setPassword', UPDATE, (user) => user.setPassword('correct horse')],
+  ['setPassword', UPDATE, (user) => user.setPassword('correct horse battery staple')],
   ['findOrCreateIdentity of an account', UPDATE, (user) => user.findOrCreateIdentity('github', uuidv4())],
   ['findOrCreateIdentity of a phone', UPDATE, (user) => user.findOrCreateIdentity('phone', freshPhone())],
   ['updateOrCreateIdentity', UPDATE, (user) => user.updateOrCreateIdentity('google', { providerId: uuidv4() })],

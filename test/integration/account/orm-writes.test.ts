@@ -126,7 +126,7 @@ describe('writing users through the ORM', () => {
 
 describe('the password hash', () => {
   it('is never selected, never serialised and never written by the ORM (SEC-86)', async () => {
-    const { id } = await app.users.createUser({ email: freshEmail(), password: 'canary' });
+    const { id } = await app.users.createUser({ email: freshEmail(), password: 'canary in the coal mine' });
     const loaded = [
       await app.users.getUserById(id),
       await app.manager.findOneBy(NestAuthUser, { id }),

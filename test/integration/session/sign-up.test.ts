@@ -89,7 +89,9 @@ describe('signUp', () => {
   it('open tells that a login is taken, by its name', async () => {
     const email = freshEmail();
     await auth(open).signUp({ email, password: PASSWORD });
-    await expect(auth(open).signUp({ email: email.toUpperCase(), password: 'another' })).rejects.toMatchObject({
+    await expect(
+      auth(open).signUp({ email: email.toUpperCase(), password: 'another horse of the same colour' }),
+    ).rejects.toMatchObject({
       code: 'EMAIL_ALREADY_EXISTS',
       details: { fields: ['email'] },
     });
@@ -130,7 +132,7 @@ describe('SEC-08: a pending sign-up with a login that is taken', () => {
     };
     const fresh = await attempt({ email, phone, password: PASSWORD });
     for (const input of [{ email }, { phone }, { email: freshEmail(), phone }]) {
-      const taken = await attempt({ ...input, password: 'another one' });
+      const taken = await attempt({ ...input, password: 'another horse of the same colour' });
       expect(JSON.stringify(taken.result)).toBe(JSON.stringify(fresh.result));
       expect(Object.keys(taken.result)).toEqual(Object.keys(fresh.result));
       expect(taken.hashes).toBe(fresh.hashes);
@@ -189,7 +191,11 @@ describe('in every tenancy', () => {
       const { tenantId, otherTenantId } = app.seed;
       expect(await codeOf(auth(isolated).signUp({ email, password: PASSWORD }))).toBe('TENANT_REQUIRED');
       const one = await auth(isolated).signUp({ email, password: PASSWORD, tenantId });
-      const other = await auth(isolated).signUp({ email, password: 'another one', tenantId: otherTenantId });
+      const other = await auth(isolated).signUp({
+        email,
+        password: 'another horse of the same colour',
+        tenantId: otherTenantId,
+      });
       expect([one.session?.tenantId, other.session?.tenantId]).toEqual([tenantId, otherTenantId]);
       expect(await codeOf(auth(isolated).signUp({ email, password: PASSWORD, tenantId }))).toBe('EMAIL_ALREADY_EXISTS');
       const unknown = '01890000-0000-7000-8000-000000000000';
