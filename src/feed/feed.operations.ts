@@ -36,6 +36,7 @@ export interface SubscriptionState {
   readonly nextAttemptAt: Date | null;
   readonly lastError: string | null;
   readonly deliveredAt: Date | null;
+  /** What it has given up on; not what it has set aside for a while. */
   readonly deadLetters: number;
 }
 
@@ -52,6 +53,8 @@ export interface DeadLetter {
   readonly error: string;
   readonly diedAt: Date;
   readonly retryRequested: boolean;
+  /** When it is delivered once more by itself, because it was only set aside (`PostponedError`). */
+  readonly retryAt: Date | null;
 }
 
 const CURSOR = 'feed';
@@ -111,6 +114,7 @@ export class FeedOperations {
       error: row.error,
       diedAt: row.died_at,
       retryRequested: row.retry_requested,
+      retryAt: row.retry_at,
     }));
   }
 
@@ -157,7 +161,7 @@ const SUBSCRIPTIONS: Statement<{
 }> = {
   text: `select name, position_xid::text as xid, position_id as id, coalesce(lease_until > now(), false) as is_active, attempts,
       next_attempt_at, last_error, delivered_at,
-      (select count(*)::integer from nest_auth_dead_letters where subscription = name) as dead_letters
+      (select count(*)::integer from nest_auth_dead_letters where subscription = name and retry_at is null) as dead_letters
     from nest_auth_subscriptions order by name`,
 };
 
@@ -168,8 +172,9 @@ const LETTERS: Statement<{
   error: string;
   died_at: Date;
   retry_requested: boolean;
+  retry_at: Date | null;
 }> = {
-  text: `select activity_id, type, attempts, error, died_at, retry_requested from nest_auth_dead_letters
+  text: `select activity_id, type, attempts, error, died_at, retry_requested, retry_at from nest_auth_dead_letters
     where subscription = $1 and ($2::uuid is null or activity_id > $2) order by activity_id limit $3`,
 };
 

@@ -58,6 +58,13 @@ export function assertTypes({ name, handlers }: Subscriber): void {
   checkedTypes(name, [...handlers.keys()]);
 }
 
+/** Refuses a method that takes the name, and so the position, of a subscriber that is made by options. */
+export function assertDistinct(subscribers: readonly Subscriber[]): void {
+  const names = subscribers.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) < index);
+  if (twice !== undefined) refuse(`the subscriber '${twice}'`, 'has the name of one that the options make');
+}
+
 /** The types to read from the log; null for all. */
 export function wantedTypes({ handlers }: Subscriber): string[] | null {
   return handlers.has('*') ? null : [...handlers.keys()];

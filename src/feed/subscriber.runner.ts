@@ -5,7 +5,7 @@ import type { IdentityEventHandler, Subscriber, SubscriberSettings } from './fee
 import type { HealthReading, HealthSources } from '../transaction/health-sources.js';
 import { NotifyBridge } from './notify-bridge.js';
 import { marksOf } from './subscriber.decorator.js';
-import { assemble, assertTypes, type Subscribing } from './subscriber.policy.js';
+import { assemble, assertDistinct, assertTypes, type Subscribing } from './subscriber.policy.js';
 import { lagsOf, register } from './subscription.queries.js';
 import { SubscriptionWorker, type WorkerGround } from './subscription.worker.js';
 import { WakeUp } from './wake-up.js';
@@ -42,6 +42,7 @@ export class SubscriberRunner implements OnApplicationBootstrap, BeforeApplicati
     // Also where nothing is delivered: a mistake in a decorator must not wait for production.
     for (const subscriber of this.extra) assertTypes(subscriber);
     const subscribers = [...assemble(this.#methods()), ...this.extra];
+    assertDistinct(subscribers);
     if (!this.settings.enabled || subscribers.length === 0) return;
     for (const { name, startFrom } of subscribers) {
       await this.ground.query((manager) => register(manager, name, startFrom === 'beginning'));

@@ -1,4 +1,14 @@
-import { Check, Column, CreateDateColumn, Entity, JoinColumn, ManyToOne, PrimaryColumn, type Relation } from 'typeorm';
+import {
+  Check,
+  Column,
+  CreateDateColumn,
+  Entity,
+  Index,
+  JoinColumn,
+  ManyToOne,
+  PrimaryColumn,
+  type Relation,
+} from 'typeorm';
 import { NestAuthBaseEntity } from '../transaction/base.entity.js';
 
 /** How far a durable subscriber has read the activity log, and which process works for it. */
@@ -40,8 +50,9 @@ export class NestAuthSubscription extends NestAuthBaseEntity {
   createdAt!: Date;
 }
 
-/** An activity that a subscriber has given up on. */
+/** An activity that a subscriber has given up on, or has set aside for a while. */
 @Entity({ name: 'nest_auth_dead_letters' })
+@Index('nest_auth_dead_letters_retry_ix', ['subscription', 'retryAt'])
 export class NestAuthDeadLetter extends NestAuthBaseEntity {
   @PrimaryColumn({ name: 'subscription', type: 'text', primaryKeyConstraintName: 'nest_auth_dead_letters_pk' })
   subscription!: string;
@@ -64,6 +75,10 @@ export class NestAuthDeadLetter extends NestAuthBaseEntity {
   /** To be delivered once more. */
   @Column({ name: 'retry_requested', type: 'boolean', default: false })
   retryRequested!: boolean;
+
+  /** When it is delivered once more by itself; null for what was given up. */
+  @Column({ name: 'retry_at', type: 'timestamptz', precision: 3, nullable: true })
+  retryAt!: Date | null;
 
   @CreateDateColumn({ name: 'died_at', type: 'timestamptz', precision: 3, default: () => 'now()', update: false })
   diedAt!: Date;

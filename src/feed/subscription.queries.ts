@@ -4,7 +4,7 @@ import { FIRST_POSITION, HORIZON, LAST_ID } from './feed.queries.js';
 import type { FeedPosition } from './feed.types.js';
 
 /** Longest error text that is kept. */
-const MAX_ERROR = 1000;
+export const MAX_ERROR = 1000;
 
 /** What a worker finds when it gets the lease. */
 export interface Claim {
@@ -46,7 +46,7 @@ const STATE = `position_xid::text as xid, position_id as id, attempts,
 /** A look that writes nothing, for the many times when the lease is good for a while or somebody else has it. */
 const LOOK: Statement<ClaimRow & { letters: boolean; held: boolean; foreign: boolean }> = {
   text: `select ${STATE}, exists (
-        select 1 from nest_auth_dead_letters where subscription = name and retry_requested) as letters,
+        select 1 from nest_auth_dead_letters where subscription = name and (retry_requested or retry_at <= now())) as letters,
       coalesce(lease_owner = $2 and lease_until > now() + $3 * interval '0.5 millisecond', false) as held,
       coalesce(lease_owner <> $2 and lease_until >= now(), false) as foreign
     from nest_auth_subscriptions where name = $1`,
@@ -133,66 +133,6 @@ export async function fail(
   delayMs: number,
 ): Promise<void> {
   await execute(manager, FAIL, [name, owner, error.slice(0, MAX_ERROR), delayMs]);
-}
-
-const BURY: Statement<{ activity_id: string }> = {
-  text: `with moved as (
-      update nest_auth_subscriptions set position_xid = $3::bigint, position_id = $4::uuid, attempts = 0, next_attempt_at = null, last_error = $6
-      where name = $1 and lease_owner = $2 returning name)
-    insert into nest_auth_dead_letters (subscription, activity_id, xid, type, attempts, error)
-    select name, $4::uuid, $3::bigint, $5, $7, $6 from moved
-    on conflict (subscription, activity_id) do update
-      set attempts = excluded.attempts, error = excluded.error, died_at = now()
-    returning activity_id`,
-  changes: returnsRows,
-};
-
-/** Gives an event up: it becomes a dead letter, and the next one follows. */
-export async function bury(
-  manager: EntityManager,
-  name: string,
-  owner: string,
-  letter: { readonly position: FeedPosition; readonly type: string; readonly attempts: number; readonly error: string },
-): Promise<void> {
-  const { xid, id } = letter.position;
-  await execute(manager, BURY, [name, owner, xid, id, letter.type, letter.error.slice(0, MAX_ERROR), letter.attempts]);
-}
-
-const REQUESTED: Statement<{ xid: string; id: string; attempts: number }> = {
-  text: `select xid::text as xid, activity_id as id, attempts from nest_auth_dead_letters
-    where subscription = $1 and retry_requested order by xid, activity_id limit $2`,
-};
-
-/** Dead letters that are to be delivered once more. */
-export function requestedLetters(
-  manager: EntityManager,
-  name: string,
-  limit: number,
-): Promise<{ xid: string; id: string; attempts: number }[]> {
-  return execute(manager, REQUESTED, [name, limit]);
-}
-
-const SETTLE: Statement<{ activity_id: string }> = {
-  text: `with owner as (select name from nest_auth_subscriptions where name = $1 and lease_owner = $2 for key share)
-    delete from nest_auth_dead_letters using owner where subscription = owner.name and activity_id = $3
-    returning activity_id`,
-  changes: returnsRows,
-};
-
-/** Removes a dead letter that was delivered; false when the lease is lost. */
-export async function settleLetter(manager: EntityManager, name: string, owner: string, id: string): Promise<boolean> {
-  return (await execute(manager, SETTLE, [name, owner, id])).length > 0;
-}
-
-const RETURN: Statement<{ activity_id: string }> = {
-  text: `update nest_auth_dead_letters set attempts = attempts + 1, error = $3, retry_requested = false
-    where subscription = $1 and activity_id = $2 returning activity_id`,
-  changes: returnsRows,
-};
-
-/** Leaves a dead letter that could not be delivered this time either. */
-export async function returnLetter(manager: EntityManager, name: string, id: string, error: string): Promise<void> {
-  await execute(manager, RETURN, [name, id, error.slice(0, MAX_ERROR)]);
 }
 
 const REWIND: Statement<{ name: string }> = {

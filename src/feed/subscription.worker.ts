@@ -5,18 +5,9 @@ import { v4 as uuidv4 } from 'uuid';
 import { readEvent, readFeed } from './feed.queries.js';
 import type { FeedPosition, IdentityEvent, Subscriber, SubscriberSettings } from './feed.types.js';
 import { backoff, wantedTypes } from './subscriber.policy.js';
-import {
-  advance,
-  bury,
-  claim,
-  type Claim,
-  fail,
-  release,
-  renew,
-  requestedLetters,
-  returnLetter,
-  settleLetter,
-} from './subscription.queries.js';
+import { bury, dueLetters, returnLetter, settleLetter } from './dead-letter.queries.js';
+import { advance, claim, type Claim, fail, release, renew } from './subscription.queries.js';
+import { isPostponed, isUndeliverable } from './undeliverable.error.js';
 import type { WakeUp } from './wake-up.js';
 
 /** Milliseconds until a worker that was rung for looks again; doubled until it is its usual pause. */
@@ -120,11 +111,11 @@ export class SubscriptionWorker {
     await this.ground.query((manager) => advance(manager, this.subscriber.name, this.#owner, next, false));
   }
 
-  /** Tries dead letters again, each once. */
+  /** Tries dead letters again that are due, each once. */
   async #deliverLetters(): Promise<void> {
     const { name } = this.subscriber;
-    const letters = await this.ground.query((manager) => requestedLetters(manager, name, this.settings.batchSize));
-    for (const { xid, id, attempts } of letters) {
+    const letters = await this.ground.query((manager) => dueLetters(manager, name, this.settings.batchSize));
+    for (const { xid, id, type, attempts, aside } of letters) {
       if (this.#isStopping) return;
       try {
         const event = await this.ground.query((manager) => readEvent(manager, { xid, id }));
@@ -132,28 +123,41 @@ export class SubscriptionWorker {
         await this.#attempt(event, attempts + 1, (manager) => settleLetter(manager, name, this.#owner, id));
       } catch (error) {
         if (error instanceof LeaseLostError) return;
-        await this.ground.query((manager) => returnLetter(manager, name, id, describe(error)));
+        this.#report({ type, id }, attempts + 1, error);
+        const retryMs = aside ? this.#pauseAfter(attempts + 1, error) : null;
+        await this.ground.query((manager) => returnLetter(manager, name, id, { error: describe(error), retryMs }));
       }
     }
   }
 
   /** False when the event is still, or again, the next one, or somebody else's. */
   async #deliver(position: FeedPosition, event: IdentityEvent, attempt: number): Promise<boolean> {
-    const { name, maxAttempts } = this.subscriber;
+    const { name } = this.subscriber;
     try {
       const moveOn = (manager: EntityManager): Promise<boolean> => advance(manager, name, this.#owner, position, true);
       return await this.#attempt(event, attempt, moveOn);
     } catch (error) {
       if (error instanceof LeaseLostError) return false;
-      const text = describe(error);
-      this.ground.report(`The subscriber ${name} failed on ${event.type} ${event.id}, attempt ${attempt}`, error);
+      this.#report(event, attempt, error);
+      const [text, retryMs] = [describe(error), this.#pauseAfter(attempt, error)];
+      const letter = { position, type: event.type, attempts: attempt, error: text, retryMs };
       await this.ground.query((manager) =>
-        attempt < maxAttempts
-          ? fail(manager, name, this.#owner, text, backoff(this.subscriber, attempt))
-          : bury(manager, name, this.#owner, { position, type: event.type, attempts: attempt, error: text }),
+        retryMs === null || isPostponed(error)
+          ? bury(manager, name, this.#owner, letter)
+          : fail(manager, name, this.#owner, text, retryMs),
       );
       return false;
     }
+  }
+
+  #report({ type, id }: Pick<IdentityEvent, 'type' | 'id'>, attempt: number, error: unknown): void {
+    this.ground.report(`The subscriber ${this.subscriber.name} failed on ${type} ${id}, attempt ${attempt}`, error);
+  }
+
+  /** Milliseconds before the next attempt; null when there is to be none. */
+  #pauseAfter(attempt: number, error: unknown): number | null {
+    const isOver = attempt >= this.subscriber.maxAttempts || isUndeliverable(error);
+    return isOver ? null : backoff(this.subscriber, attempt);
   }
 
   /** Runs the handler and `moveOn`; false when the lease was lost before. */
