@@ -15,13 +15,27 @@ import type { IssuingRow } from './live-session.queries.js';
 import { hashOf, newRefreshToken } from './refresh-token.policy.js';
 import type { LockoutOperations } from './lockout.operations.js';
 import type { Attempt, Verdict } from './lockout.queries.js';
+import { isDemand } from './second-factor.policy.js';
+import type { SecondFactorDemand, SecondFactorPort } from './second-factor.port.js';
+import type { SecondFactorPolicy } from '../tenant/tenant.types.js';
 import type { SessionSettings } from './session.settings.js';
 import type { SessionTokens, SignInRefusal, SignInResult } from './session.types.js';
 import type { PreparedSignIn } from './sign-in-input.policy.js';
-import { type CredentialsRow, findCredentials, openSession, writeFailedSignIn } from './sign-in.queries.js';
+import {
+  type CredentialsRow,
+  findCredentials,
+  openSession,
+  type SessionOpening,
+  writeFailedSignIn,
+} from './sign-in.queries.js';
 
 /** Somebody who has shown who they are, and under which stamp that was. */
-export type ProvenUser = Pick<CredentialsRow, 'id' | 'security_stamp'>;
+export interface ProvenUser extends Pick<CredentialsRow, 'id' | 'security_stamp'> {
+  /** What was shown beside the first factor; absent for nothing. */
+  readonly secondFactor?: string | null;
+  /** Of the token of a device that may be trusted. */
+  readonly deviceHash?: Buffer | null;
+}
 
 /** A session that is open, before anybody has its tokens. */
 export interface OpenedSession {
@@ -38,6 +52,8 @@ type Proven = CredentialsRow & { readonly password_hash: string };
  * in a transaction of the caller they all belong to that.
  */
 export class AuthOperations {
+  #secondFactors: SecondFactorPort | undefined;
+
   constructor(
     private readonly transactions: TransactionHost,
     private readonly events: EventPublisher,
@@ -45,7 +61,13 @@ export class AuthOperations {
     private readonly signer: AccessTokenSigner,
     private readonly settings: SessionSettings,
     private readonly lockout: LockoutOperations,
+    private readonly platformPolicy: SecondFactorPolicy,
   ) {}
+
+  /** Who asks for second factors. Without, nobody comes in who has one. */
+  demandBy(secondFactors: SecondFactorPort): void {
+    this.#secondFactors = secondFactors;
+  }
 
   /** Look up, verify, write: the same steps at the same cost for everybody, and one refusal for all reasons. */
   async signIn(manager: EntityManager | undefined, wanted: PreparedSignIn): Promise<SignInResult> {
@@ -68,7 +90,14 @@ export class AuthOperations {
     const proven = await this.#prove(manager, found, password, attempt, verdict);
     if (typeof proven === 'string') return this.#refuse(manager, found, wanted, proven);
     const rehashed = await this.#rehash(proven, password);
-    const opened = await this.open(manager, proven, wanted.tenantId);
+    const { deviceHash } = wanted;
+    const opened = await this.open(manager, { ...proven, deviceHash }, wanted.tenantId).catch(
+      async (error: unknown) => {
+        // The password was right; what comes now is counted by itself.
+        if (isDemand(error)) await this.lockout.forgive(manager, attempt, verdict);
+        throw error;
+      },
+    );
     if (opened === null) return this.#refuse(manager, found, wanted, 'no_access_to_tenant');
     await this.lockout.forgive(manager, attempt, verdict);
     if (rehashed !== undefined) await this.#upgrade(manager, proven, rehashed);
@@ -76,15 +105,41 @@ export class AuthOperations {
   }
 
   /**
-   * Opens the session of somebody who is proven, by whatever that was: the one place to demand more than that. Null when
-   * what was proven does not hold any more, or the user is no active member of the tenant.
+   * Opens the session of somebody who is proven, by whatever that was: the one place where more is demanded. Null when
+   * what was proven does not hold any more, or the user is no active member of the tenant. Of somebody who has a second
+   * factor and has not shown it, throws `SecondFactorRequiredError`; the challenge in it stays when the caller's
+   * transaction is rolled back, for which a second connection is needed there.
    */
-  open(manager: EntityManager | undefined, proven: ProvenUser, tenantId: string | null): Promise<OpenedSession | null> {
+  async open(
+    manager: EntityManager | undefined,
+    proven: ProvenUser,
+    tenantId: string | null,
+  ): Promise<OpenedSession | null> {
+    const opened = await this.tryToOpen(manager, proven, tenantId);
+    if (opened !== null && 'kinds' in opened) throw await this.demand(manager, opened);
+    return opened;
+  }
+
+  /** As {@link open}, for whoever has a transaction to leave first: {@link demand} makes the error then. */
+  tryToOpen(
+    manager: EntityManager | undefined,
+    proven: ProvenUser,
+    tenantId: string | null,
+  ): Promise<OpenedSession | SecondFactorDemand | null> {
     const refreshToken = newRefreshToken(proven.id);
     return asUser(proven.id, async () => {
       const opened = await this.#open(manager, proven, tenantId, refreshToken);
-      return opened === null ? null : { ...opened, refreshToken };
+      if (opened === null) return null;
+      if ('user' in opened) return { ...opened, refreshToken };
+      return { userId: proven.id, stamp: proven.security_stamp, tenantId, kinds: opened.demanded };
     });
+  }
+
+  /** The error by which a second factor is demanded, with a challenge. */
+  demand(manager: EntityManager | undefined, demanded: SecondFactorDemand): Promise<NestAuthError> {
+    const port = this.#secondFactors;
+    if (port === undefined) throw new NestAuthError('SECOND_FACTOR_REQUIRED', 'The user has a second factor');
+    return asUser(demanded.userId, () => port.challenge(manager, demanded));
   }
 
   /** What somebody gets whose session is open. */
@@ -127,18 +182,19 @@ export class AuthOperations {
 
   #open(
     manager: EntityManager | undefined,
-    { id, security_stamp: stamp }: ProvenUser,
+    { id, security_stamp: stamp, secondFactor = null, deviceHash = null }: ProvenUser,
     tenantId: string | null,
     refreshToken: string,
-  ): Promise<{ user: NestAuthUser; issuing: IssuingRow } | null> {
+  ): Promise<SessionOpening | null> {
     const { idleSeconds, maxSeconds } = this.settings;
     const { ip = null, userAgent = null } = IdentityContext.current;
     return this.transactions.operate(manager, async (m) => {
       const tokenHash = hashOf(refreshToken);
       const from = { ip: ip === null ? null : addressOf(ip), userAgent };
       const made = { userId: id, stamp, tenantId, tokenHash, idleSeconds, maxSeconds, ...from };
-      const opened = await openSession(m, made);
-      if (opened !== null) this.events.publish(m, new UserLoggedInEvent(opened.user));
+      const { platformPolicy } = this;
+      const opened = await openSession(m, { ...made, secondFactor, deviceHash, platformPolicy });
+      if (opened !== null && 'user' in opened) this.events.publish(m, new UserLoggedInEvent(opened.user));
       return opened;
     });
   }
@@ -195,7 +251,7 @@ function provenOf(found: CredentialsRow | null, matches: boolean): Proven | Sign
 }
 
 /** Whoever has shown the password is who does it, unless somebody else is said to. */
-function asUser<T>(id: string, fn: () => Promise<T>): Promise<T> {
+export function asUser<T>(id: string, fn: () => Promise<T>): Promise<T> {
   if (IdentityContext.current.actor !== undefined) return fn();
   return IdentityContext.run({ actor: { type: ActorTypeEnum.USER, id } }, fn);
 }

@@ -19,6 +19,7 @@ import { SessionOperations } from './session.operations.js';
 import { SessionSettings } from './session.settings.js';
 import type {
   AccessTokenClaims,
+  DeviceContext,
   SignedInUser,
   SessionKey,
   SessionKeyOf,
@@ -28,7 +29,7 @@ import type {
   SignInResult,
   VerifyAccessTokenOptions,
 } from './session.types.js';
-import { prepareSignIn } from './sign-in-input.policy.js';
+import { deviceOf, prepareSignIn } from './sign-in-input.policy.js';
 import { SignUpOperations, signUpClosed } from './sign-up.operations.js';
 import type { SignUpInput, SignUpResult } from './sign-up.types.js';
 
@@ -59,7 +60,8 @@ export class AuthService {
    * Signs a user in by email or phone, and password.
    *
    * Whoever cannot come in gets one answer at one cost: an unknown login, a wrong password, a user without one, one who
-   * is not active, and one who is no active member of the tenant that was named. Why is in the activity log.
+   * is not active, and one who is no active member of the tenant that was named. Why is in the activity log. Whoever has a
+   * second factor, or needs one there, gets a challenge; `context.deviceToken` may stand for it: docs/second-factor.md.
    *
    * Transaction: a look-up, then the password without any connection, then one statement for session, token,
    * `lastLoginAt` and activity, which judges status, password and membership again. A hash of older parameters is
@@ -68,14 +70,15 @@ export class AuthService {
    * Tenancy: in `ISOLATED` the tenant is a part of the login, or `platform` says that there is none. Elsewhere without
    * one: the default access, or none.
    * Errors: `INVALID_CREDENTIALS`, `RATE_LIMITED`, `TENANT_REQUIRED`, `TENANT_NOT_FOUND` for an id that the tenancy mode cannot have,
-   * `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
+   * `SECOND_FACTOR_REQUIRED`, `SECOND_FACTOR_ENROLMENT_REQUIRED`, `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
    */
-  async signIn(input: SignInInput, context: SignInContext = {}, manager?: EntityManager): Promise<SignInResult> {
+  async signIn(input: SignInInput, context: DeviceContext = {}, manager?: EntityManager): Promise<SignInResult> {
     // Before anything is done: a password that was verified for nothing has told something.
     void this.settings.keys;
-    const wanted = prepareSignIn(input, this.tenancy, this.settings.defaultRegion);
+    const { deviceHash, ...from } = deviceOf(context);
+    const wanted = prepareSignIn(input, deviceHash, this.tenancy, this.settings.defaultRegion);
     const pinned = this.transactions.pin(manager);
-    return IdentityContext.run(factsOf(context), async () => {
+    return IdentityContext.run(factsOf(from), async () => {
       await this.#limit('signIn');
       return this.tenants.asPlatform(() => this.operations.signIn(pinned, wanted));
     });
@@ -89,12 +92,12 @@ export class AuthService {
    * the user is signed in, and a taken login is refused by name. Nothing in the input grants anything: no role, status
    * or id is read from it.
    *
-   * Transaction: the password is hashed first; then as `createUser`, with the hooks of the application and its context
+   * Transaction: the password is judged by `PasswordPolicy` and hashed first; then as `createUser`, with the hooks of the application and its context
    * `{ source: 'signup' }`; then, with `open`, one statement for the session. Call it outside of transactions.
    * Announces `UserCreatedEvent`, `UserRegisteredEvent`, and `UserLoggedInEvent`.
    * Tenancy: in `ISOLATED` with `tenantId`, elsewhere without.
    * Errors: `SIGN_UP_CLOSED`, `RATE_LIMITED`, `VALIDATION_FAILED`, `TENANT_REQUIRED`, `TENANT_NOT_FOUND`, `HASHING_BUSY`,
-   * `INVALID_OPTIONS`; with `open` `EMAIL_ALREADY_EXISTS` and `PHONE_ALREADY_EXISTS`.
+   * `PASSWORD_REFUSED`, `PASSWORD_CHECK_UNAVAILABLE`, `INVALID_OPTIONS`; with `open` `EMAIL_ALREADY_EXISTS` and `PHONE_ALREADY_EXISTS`.
    */
   async signUp(input: SignUpInput, context: SignInContext = {}, manager?: EntityManager): Promise<SignUpResult> {
     if (this.settings.signUp === 'closed') throw signUpClosed();
@@ -124,7 +127,8 @@ export class AuthService {
    * database is asked.
    *
    * Transaction: one statement. Announces `SessionTenantSwitchedEvent`. Otherwise as {@link refresh}.
-   * Errors: `ACCESS_NOT_FOUND` when the user is no active member there, which leaves the token as it is;
+   * Errors: `ACCESS_NOT_FOUND` when the user is no active member there, and `SECOND_FACTOR_REQUIRED`, without a challenge,
+   * when the session has not shown what the tenant demands, which both leave the token as it is;
    * `REFRESH_TOKEN_INVALID`, `TENANT_NOT_FOUND`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
    */
   async switchTenant(refreshToken: string, tenantId: string, manager?: EntityManager): Promise<SessionTokens> {

@@ -3,19 +3,22 @@ import { toUser, userColumns, type UserRow } from '../account/user.queries.js';
 import type { NestAuthUser } from '../account/user.entity.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
 import { execute, type Statement, statement } from '../transaction/statement.js';
+import { meetsPolicy } from './second-factor.policy.js';
 import { NestAuthSession } from './session.entity.js';
 import type { SessionEndReason } from './session.types.js';
 
 /**
  * That the session `s` of the user `u` goes on, by the database's clock. Whatever ended it, the row need not say so: a
- * password that was changed, a user who was away from `ACTIVE` since, an access or a tenant that is suspended.
+ * password that was changed, a user who was away from `ACTIVE` since, an access or a tenant that is suspended, a tenant
+ * that demands a second factor by now.
  */
 export const LIVE_SESSION = `s.revoked_at is null and s.idle_expires_at > now() and s.expires_at > now()
   and u.status = 'active' and u.deleted_at is null and u.security_stamp = s.security_stamp
   and u.activated_at <= s.created_at
   and (s.tenant_id is null or exists (
     select 1 from nest_auth_user_accesses a where a.user_id = s.user_id and a.tenant_id = s.tenant_id and a.status = 'active'
-      and exists (select 1 from nest_auth_tenants t where t.id = a.tenant_id and t.is_active)))`;
+      and exists (select 1 from nest_auth_tenants t where t.id = a.tenant_id and t.is_active
+        and ${meetsPolicy('t.second_factor_policy', 's.second_factor')})))`;
 
 /** What a token is made of. */
 export interface IssuingRow {
@@ -79,6 +82,7 @@ interface SessionRow {
   readonly expires_at: Date;
   readonly revoked_at: Date | null;
   readonly revoked_reason: SessionEndReason | null;
+  readonly second_factor: string | null;
   readonly ip: string | null;
   readonly user_agent: string | null;
 }
@@ -88,7 +92,7 @@ const MAX_SESSIONS = 200;
 
 const OF_USER: Statement<SessionRow> = {
   text: `select s.id, s.user_id, s.realm_id, s.tenant_id, s.security_stamp, s.created_at, s.last_seen_at,
-      s.idle_expires_at, s.expires_at, s.revoked_at, s.revoked_reason, host(s.ip) as ip, s.user_agent
+      s.idle_expires_at, s.expires_at, s.revoked_at, s.revoked_reason, s.second_factor, host(s.ip) as ip, s.user_agent
     from nest_auth_sessions s join nest_auth_users u on u.id = s.user_id
     where s.user_id = $1 and ${LIVE_SESSION} order by s.last_seen_at desc, s.id desc limit ${MAX_SESSIONS}`,
 };
@@ -112,6 +116,7 @@ function toSession(row: SessionRow, manager: EntityManager): NestAuthSession {
     expiresAt: row.expires_at,
     revokedAt: row.revoked_at,
     revokedReason: row.revoked_reason,
+    secondFactor: row.second_factor,
     ip: row.ip,
     userAgent: row.user_agent,
   });

@@ -1,14 +1,11 @@
 import type { EntityManager } from 'typeorm';
 import { v5 as uuidv5 } from 'uuid';
 import { IdentityContext } from '../audit/identity-context.js';
-import { NestAuthError } from '../errors/nest-auth.error.js';
 import type { EventPublisher } from '../events/event-publisher.js';
 import { UserUnlockedEvent } from '../events/nest-auth.events.js';
 import { networkOf } from '../rate-limit/network.policy.js';
-import { wouldWaitForEver } from '../transaction/connection-pool.js';
-import { runOutsideTransaction } from '../transaction/frame.js';
-import { isInTransaction } from '../transaction/registry.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
+import { isHeld, runApart } from './apart.js';
 import {
   type Attempt,
   clearAttempts,
@@ -22,8 +19,6 @@ import type { PreparedSignIn } from './sign-in-input.policy.js';
 import { Turns } from './turns.js';
 
 const MAX_WAITING = 1_000;
-/** Only the caller's own transaction can be in the way for longer: it has unlocked the same user. */
-const LOCK_TIMEOUT_MS = 2_000;
 
 /**
  * How many passwords may be tried. The counters stand outside of the caller's transaction: what is rolled back with it
@@ -37,6 +32,11 @@ export class LockoutOperations {
     private readonly events: EventPublisher,
     private readonly settings: LockoutSettings,
   ) {}
+
+  /** Against a user who is known, from where the call comes. */
+  attemptAgainst(userId: string): Attempt {
+    return { subject: userId, network: networkOf(IdentityContext.current.ip) };
+  }
 
   /** A login that nobody has is an account like any other, so that nothing tells the two apart. */
   attemptOf(userId: string | undefined, { realmId, provider, login }: PreparedSignIn): Attempt {
@@ -77,19 +77,7 @@ export class LockoutOperations {
     return isCleared;
   }
 
-  /** One statement that is its own transaction, on a further connection if the caller's is in one. */
-  async #apart<T>(manager: EntityManager | undefined, fn: (manager: EntityManager) => Promise<T>): Promise<T> {
-    if (!isHeld(manager)) return this.transactions.operate(manager, fn);
-    if (wouldWaitForEver(this.transactions.dataSource)) {
-      throw new NestAuthError(
-        'CONNECTION_UNAVAILABLE',
-        'A sign-in inside a transaction needs a second connection, and the pool is full without a connectTimeoutMS: it could wait for ever',
-      );
-    }
-    return runOutsideTransaction(() => this.transactions.run(fn, { lockTimeoutMs: LOCK_TIMEOUT_MS, retries: 0 }));
+  #apart<T>(manager: EntityManager | undefined, fn: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return runApart(this.transactions, manager, fn);
   }
-}
-
-function isHeld(manager: EntityManager | undefined): boolean {
-  return manager !== undefined && isInTransaction(manager);
 }

@@ -2,7 +2,9 @@ import type { EntityManager } from 'typeorm';
 import { activity, audited } from '../audit/audited-statement.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
+import type { SecondFactorPolicy } from '../tenant/tenant.types.js';
 import { type IssuingRow, LIVE_SESSION } from './live-session.queries.js';
+import { meetsPolicy } from './second-factor.policy.js';
 import type { SessionKeyOf } from './session.types.js';
 
 /** The token that is used, and the one that follows. */
@@ -12,13 +14,15 @@ export interface Rotation {
   readonly seed: Buffer;
   readonly successorHash: Buffer;
   readonly idleSeconds: number;
+  /** What is demanded of whoever has access to the platform. */
+  readonly platformPolicy: SecondFactorPolicy;
 }
 
 /** The moment is always there; the rest only when this call has used the token. */
 export type RotationRow = { readonly [Key in keyof IssuingRow]: IssuingRow[Key] | null } & {
   readonly asked_at: Date;
-  /** Whether the tenant that was named is open to the user. */
-  readonly placed: boolean;
+  /** What the tenant that was named demands; null when it is not open to the user, or none was named. */
+  readonly demanded: SecondFactorPolicy | null;
 };
 
 /**
@@ -33,6 +37,8 @@ function rotation(place: string, set: string, condition: string, rest: string): 
       from nest_auth_refresh_tokens t, nest_auth_users u
       where t.user_id = $1 and t.token_hash = $2 and t.used_at is null
         and s.user_id = t.user_id and s.id = t.session_id and u.id = s.user_id and ${LIVE_SESSION} ${condition}
+        and (${meetsPolicy('$6::text', 's.second_factor')} or not exists (
+          select 1 from nest_auth_platform_accesses p where p.user_id = $1 and p.status = 'active'))
       returning s.user_id, s.id as session_id, s.tenant_id, s.security_stamp as stamp, s.expires_at),
     spent as (
       update nest_auth_refresh_tokens t set used_at = now(), successor_seed = $3, successor_hash = $4 from session
@@ -51,20 +57,21 @@ const isRotated = ([row]: readonly RotationRow[]): boolean => row !== undefined 
 const ROTATE = statement<RotationRow>(
   'refresh_session',
   `${rotation('', '', '', '')}
-    select now() as asked_at, true as placed, session.session_id, session.tenant_id, session.stamp, session.expires_at
+    select now() as asked_at, null as demanded, session.session_id, session.tenant_id, session.stamp, session.expires_at
     ${ANSWER}`,
   isRotated,
 );
 
-/** `$6` is the tenant; its access is held, so that nobody ends it meanwhile without ending this session too. */
+/** `$7` is the tenant; its access is held, so that nobody ends it meanwhile without ending this session too. */
 const SWITCH = audited<RotationRow>(
   'switch_tenant',
   `${rotation(
     `place as (
-      select a.tenant_id from nest_auth_user_accesses a where a.user_id = $1 and a.tenant_id = $6 and a.status = 'active'
-        and exists (select 1 from nest_auth_tenants t where t.id = a.tenant_id and t.is_active) for share),`,
-    ', tenant_id = $6',
-    'and exists (select 1 from place)',
+      select t.second_factor_policy as demanded from nest_auth_user_accesses a
+      join nest_auth_tenants t on t.id = a.tenant_id and t.is_active
+      where a.user_id = $1 and a.tenant_id = $7 and a.status = 'active' for share of a),`,
+    ', tenant_id = $7',
+    `and exists (select 1 from place where ${meetsPolicy('place.demanded', 's.second_factor')})`,
     `,
     ${activity({
       type: NestAuthEvents.SESSION_TENANT_SWITCHED,
@@ -76,7 +83,7 @@ const SWITCH = audited<RotationRow>(
       after: `jsonb_build_object('tenantId', session.tenant_id)`,
     })}`,
   )}
-    select now() as asked_at, exists (select 1 from place) as placed, session.session_id, session.tenant_id,
+    select now() as asked_at, (select demanded from place) as demanded, session.session_id, session.tenant_id,
       session.stamp, session.expires_at
     ${ANSWER}`,
   isRotated,
@@ -85,10 +92,10 @@ const SWITCH = audited<RotationRow>(
 /** `tenantId` null leaves the session where it is. */
 export function rotate(
   manager: EntityManager,
-  { userId, hash, seed, successorHash, idleSeconds }: Rotation,
+  { userId, hash, seed, successorHash, idleSeconds, platformPolicy }: Rotation,
   tenantId: string | null,
 ): Promise<RotationRow> {
-  const values = [userId, hash, seed, successorHash, idleSeconds];
+  const values = [userId, hash, seed, successorHash, idleSeconds, platformPolicy];
   return tenantId === null ? executeOne(manager, ROTATE, values) : executeOne(manager, SWITCH, [...values, tenantId]);
 }
 
@@ -98,13 +105,14 @@ export interface SpentTokenRow extends IssuingRow {
   readonly successor_seed: Buffer | null;
   readonly successor_hash: Buffer | null;
   readonly live: boolean;
+  readonly second_factor: string | null;
   /** It was used so shortly before this call that the answer of then may have been lost. */
   readonly in_window: boolean;
 }
 
 const SPENT: Statement<SpentTokenRow> = {
   text: `select t.successor_seed, t.successor_hash, s.id as session_id, s.tenant_id, s.security_stamp as stamp,
-      s.expires_at, now() as asked_at, (${LIVE_SESSION}) as live,
+      s.expires_at, now() as asked_at, s.second_factor, (${LIVE_SESSION}) as live,
       coalesce(t.used_at > $3::timestamptz - interval '1 second' * $4::integer, false) as in_window
     from nest_auth_refresh_tokens t
     join nest_auth_sessions s on s.user_id = t.user_id and s.id = t.session_id

@@ -48,6 +48,10 @@ export class NestAuthSession extends NestAuthBaseEntity {
   @Column({ name: 'revoked_reason', type: 'text', nullable: true, update: false })
   revokedReason!: SessionEndReason | null;
 
+  /** What was shown beside the first factor, such as `totp` or `trusted_device`; null for nothing. */
+  @Column({ name: 'second_factor', type: 'text', nullable: true, update: false })
+  secondFactor!: string | null;
+
   @Column({ name: 'ip', type: 'inet', nullable: true, update: false })
   ip!: string | null;
 

@@ -14,6 +14,8 @@ import { endSessions, endSessionsOfUsers } from './end-session.queries.js';
 import type { IssuingRow } from './live-session.queries.js';
 import { hashOf, newSeed, type ReadRefreshToken, readRefreshToken, successorOf } from './refresh-token.policy.js';
 import { findSpentToken, rotate, type RotationRow, type SpentTokenRow } from './refresh.queries.js';
+import { satisfies } from './second-factor.policy.js';
+import type { SecondFactorPolicy } from '../tenant/tenant.types.js';
 import type { SessionSettings } from './session.settings.js';
 import type { SessionKeyOf } from './session.types.js';
 
@@ -30,6 +32,7 @@ export class SessionOperations {
     private readonly transactions: TransactionHost,
     private readonly events: EventPublisher,
     private readonly settings: SessionSettings,
+    private readonly platformPolicy: SecondFactorPolicy,
   ) {}
 
   /** Where nobody can sign in there is nothing to end, and a change of a user stays one statement. */
@@ -53,8 +56,9 @@ export class SessionOperations {
     const { userId, hash } = read;
     const seed = newSeed();
     const refreshToken = successorOf(token as string, userId, seed, refreshSecret as Buffer);
-    const { idleSeconds } = this.settings;
-    const next = { userId, hash, seed, successorHash: hashOf(refreshToken), idleSeconds };
+    const { platformPolicy, settings } = this;
+    const { idleSeconds } = settings;
+    const next = { userId, hash, seed, successorHash: hashOf(refreshToken), idleSeconds, platformPolicy };
     const row = await this.transactions.operate(manager, async (m) => {
       const rotated = await rotate(m, next, tenantId);
       if (tenantId !== null && rotated.session_id !== null)
@@ -62,7 +66,7 @@ export class SessionOperations {
       return rotated;
     });
     if (isIssuing(row)) return { userId, issuing: row, refreshToken };
-    return this.#again(manager, token as string, read, row);
+    return this.#again(manager, token as string, read, row, tenantId);
   }
 
   /** The token was used before, or its session is over. */
@@ -70,14 +74,19 @@ export class SessionOperations {
     manager: EntityManager | undefined,
     token: string,
     { userId, hash }: ReadRefreshToken,
-    { asked_at: askedAt, placed }: RotationRow,
+    { asked_at: askedAt, demanded }: RotationRow,
+    tenantId: string | null,
   ): Promise<Continued> {
     const { reuseWindowSeconds } = this.settings;
     const spent = await this.transactions.operate(manager, (m) =>
       findSpentToken(m, { userId, hash }, askedAt, reuseWindowSeconds),
     );
     if (spent === undefined || !spent.live) throw invalidRefreshToken();
-    if (spent.successor_seed === null) throw placed ? invalidRefreshToken() : noAccess();
+    if (spent.successor_seed === null) {
+      if (tenantId === null) throw invalidRefreshToken();
+      if (demanded === null) throw noAccess();
+      throw satisfies(demanded, spent.second_factor) ? invalidRefreshToken() : factorNotShown();
+    }
     if (spent.in_window) return { userId, issuing: spent, refreshToken: this.#successor(token, userId, spent) };
     // Outside of what throws: the refusal must not take the end of the session with it.
     await this.transactions.operate(manager, async (m) => {
@@ -132,4 +141,11 @@ function invalidRefreshToken(): NestAuthError {
 
 function noAccess(): NestAuthError {
   return new NestAuthError('ACCESS_NOT_FOUND', 'The user is no active member of the tenant to switch to');
+}
+
+function factorNotShown(): NestAuthError {
+  return new NestAuthError(
+    'SECOND_FACTOR_REQUIRED',
+    'The tenant demands a second factor, which this session has not shown; sign in to the tenant by name',
+  );
 }

@@ -22,6 +22,15 @@ export interface SignInContext {
   readonly userAgent?: string | undefined;
 }
 
+/** From where, and from which device. */
+export interface DeviceContext extends SignInContext {
+  /**
+   * `trustedDevice.token` of `TwoFactorService.completeSignIn`, as the device has kept it: it stands for a second factor
+   * where the tenant trusts devices, and for nothing else. One that is not good, or no longer, counts for nothing.
+   */
+  readonly deviceToken?: string | undefined;
+}
+
 /** What a client keeps. Only here are the tokens themselves: nothing of them is stored. */
 export interface SessionTokens {
   readonly accessToken: string;
@@ -78,11 +87,21 @@ export type SignInRefusal =
   | 'no_access_to_tenant'
   /** Too many have failed: the password was not looked at. */
   | 'locked'
+  /** The code was wrong, or was taken before. */
+  | 'wrong_second_factor'
+  /** Too many codes were wrong: this one was not looked at. */
+  | 'second_factor_locked'
   | 'unknown_identity'
   | 'link_required';
 
 /** Why a session was ended; one that has run out, or is over with what it depends on, has none. */
-export type SessionEndReason = 'signed_out' | 'revoked' | 'refresh_token_reused' | 'user_not_active' | 'access_ended';
+export type SessionEndReason =
+  | 'signed_out'
+  | 'revoked'
+  | 'refresh_token_reused'
+  | 'user_not_active'
+  | 'access_ended'
+  | 'password_changed';
 
 /** How `SessionService.purgeEnded` goes about it. */
 export interface PurgeEndedOptions {

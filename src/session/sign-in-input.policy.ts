@@ -2,7 +2,8 @@ import { normaliseEmail, normalisePhone } from '../account/contact.policy.js';
 import { InputIssues } from '../errors/input.js';
 import type { Tenancy } from '../tenant/tenancy.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
-import type { SignInInput } from './session.types.js';
+import { readRefreshToken } from './refresh-token.policy.js';
+import type { DeviceContext, SignInContext, SignInInput } from './session.types.js';
 
 /** What to look for. */
 export interface PreparedSignIn {
@@ -13,12 +14,19 @@ export interface PreparedSignIn {
   readonly password: string;
   /** The tenant that was named; null for none. */
   readonly tenantId: string | null;
+  /** Of the token of a device that may be trusted; null for none. */
+  readonly deviceHash: Buffer | null;
 }
 
 const FIELDS = ['email', 'phone', 'password', 'tenantId', 'platform'];
 
 /** Only mistakes of the caller are refused here: what depends on who is asked for has one answer, and that comes later. */
-export function prepareSignIn(input: SignInInput, tenancy: Tenancy, region: string | undefined): PreparedSignIn {
+export function prepareSignIn(
+  input: SignInInput,
+  deviceHash: Buffer | null,
+  tenancy: Tenancy,
+  region: string | undefined,
+): PreparedSignIn {
   const issues = new InputIssues();
   issues.fields(input, FIELDS);
   const { email, phone, password, tenantId = null, platform = false } = input;
@@ -39,5 +47,16 @@ export function prepareSignIn(input: SignInInput, tenancy: Tenancy, region: stri
     login: 'value' in normalised ? normalised.value : null,
     password,
     tenantId: named,
+    deviceHash,
   };
+}
+
+/** The hash of the device's token, apart from the rest; null for none, and for what cannot be one. */
+export function deviceOf(context: DeviceContext): SignInContext & { readonly deviceHash: Buffer | null } {
+  const issues = new InputIssues();
+  issues.fields(context, ['ip', 'userAgent', 'deviceToken']);
+  const { deviceToken, ...from } = context;
+  if (deviceToken !== undefined && typeof deviceToken !== 'string') issues.add('deviceToken', 'must be a string');
+  issues.refuse('The context of the sign-in cannot be used');
+  return { ...from, deviceHash: readRefreshToken(deviceToken)?.hash ?? null };
 }

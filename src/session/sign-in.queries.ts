@@ -8,7 +8,9 @@ import { moment } from '../audit/changed-values.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { execute, executeOne, type Statement, statement } from '../transaction/statement.js';
 import type { IssuingRow } from './live-session.queries.js';
+import { BY_TRUSTED_DEVICE, meetsPolicy } from './second-factor.policy.js';
 import type { SignInRefusal } from './session.types.js';
+import type { SecondFactorPolicy } from '../tenant/tenant.types.js';
 
 /** What a password is held against. */
 export interface CredentialsRow {
@@ -44,31 +46,58 @@ export async function findCredentials(
 /**
  * Everything that a sign-in leaves, or nothing of it: what was verified before is judged again on the row that is held,
  * so that a password, a status or a membership that was changed meanwhile counts. `$2` is the stamp that belonged to the
- * hash, `$3` the tenant that was named, null for the default one.
+ * hash, `$3` the tenant that was named, null for the default one, `$10` the second factor that was shown, `$11` the hash
+ * of a device's token, `$12` what is demanded of whoever has access to the platform. Where more has to be shown nothing is
+ * written, and `demanded` says what the user has: a factor is enabled under another stamp, so that the one who comes in at
+ * that very moment is refused by `$2`.
  */
-const SIGN_IN = audited<UserRow & IssuingRow>(
+const SIGN_IN = audited<Partial<UserRow & IssuingRow> & DemandRow>(
   'sign_in',
   `with held as (
       select id, realm_id, security_stamp, activated_at, last_login_at from nest_auth_users where id = $1
         and status = 'active' and deleted_at is null and security_stamp = $2 for no key update),
     place as (
-      select a.tenant_id from nest_auth_user_accesses a join held on held.id = a.user_id
+      select a.tenant_id, (select t.second_factor_policy from nest_auth_tenants t where t.id = a.tenant_id) as policy
+      from nest_auth_user_accesses a join held on held.id = a.user_id
       where a.user_id = $1 and a.status = 'active'
         and (case when $3::uuid is null then a.is_default else a.tenant_id = $3 end)
         and exists (select 1 from nest_auth_tenants t where t.id = a.tenant_id and t.is_active)
       for share of a),
-    allowed as (
-      select held.id, held.realm_id, held.security_stamp, held.activated_at, held.last_login_at, place.tenant_id
+    fit as (
+      select held.id, held.realm_id, held.security_stamp, held.activated_at, held.last_login_at, place.tenant_id,
+        coalesce(place.policy, 'optional') as policy
       from held left join place on true where $3::uuid is null or place.tenant_id is not null),
+    device as (
+      select d.token_hash from nest_auth_trusted_devices d join fit on fit.id = d.user_id
+      where d.user_id = $1 and d.token_hash = $11::bytea and d.expires_at > now()
+        and d.security_stamp = fit.security_stamp),
+    shown as (select coalesce($10::text, (select '${BY_TRUSTED_DEVICE}' from device)) as factor),
+    enrolled as (
+      select coalesce(array_agg(f.kind order by f.kind), '{}') as kinds
+      from nest_auth_second_factors f join fit on fit.id = f.user_id
+      where f.user_id = $1 and f.enabled_at is not null),
+    due as (
+      select shown.factor, case when (shown.factor is null and enrolled.kinds <> '{}')
+        or not ${meetsPolicy('fit.policy', 'shown.factor')}
+        or not (${meetsPolicy('$12::text', 'shown.factor')} or not exists (
+          select 1 from nest_auth_platform_accesses p where p.user_id = $1 and p.status = 'active'))
+        then enrolled.kinds end as kinds
+      from fit cross join shown cross join enrolled),
+    allowed as (
+      select fit.id, fit.realm_id, fit.security_stamp, fit.activated_at, fit.last_login_at, fit.tenant_id, due.factor
+      from fit cross join due where due.kinds is null),
+    used as (
+      update nest_auth_trusted_devices d set last_used_at = now() from allowed, device
+      where d.user_id = $1 and d.token_hash = device.token_hash and allowed.factor = '${BY_TRUSTED_DEVICE}'),
     entered as (
       update nest_auth_users u set last_login_at = now() from allowed where u.id = allowed.id
       returning ${userColumns('u')}),
     made as (
       insert into nest_auth_sessions (user_id, id, realm_id, tenant_id, security_stamp, created_at, idle_expires_at,
-        expires_at, ip, user_agent)
+        expires_at, ip, user_agent, second_factor)
       select allowed.id, $4::uuid, allowed.realm_id, allowed.tenant_id, allowed.security_stamp,
         greatest(now(), allowed.activated_at), now() + interval '1 second' * $6::integer,
-        now() + interval '1 second' * $7::integer, $8::inet, $9::text
+        now() + interval '1 second' * $7::integer, $8::inet, $9::text, allowed.factor
       from allowed
       returning id as session_id, tenant_id, security_stamp as stamp, expires_at),
     minted as (
@@ -82,12 +111,19 @@ const SIGN_IN = audited<UserRow & IssuingRow>(
       subjectType: 'user',
       before: `jsonb_build_object('lastLoginAt', ${moment('allowed.last_login_at')})`,
       after: `jsonb_build_object('lastLoginAt', ${moment('entered.last_login_at')})`,
-      details: `jsonb_build_object('version', entered.version, 'sessionId', $4::uuid)`,
+      details: `jsonb_build_object('version', entered.version, 'sessionId', $4::uuid)
+        || case when allowed.factor is null then '{}' else jsonb_build_object('secondFactor', allowed.factor) end`,
     })}
-    select ${userColumns('entered')}, made.session_id, made.tenant_id, made.stamp, made.expires_at, now() as asked_at
-    from entered cross join made`,
-  (rows) => rows.length > 0,
+    select ${userColumns('entered')}, made.session_id, made.tenant_id, made.stamp, made.expires_at, now() as asked_at,
+      due.kinds as demanded
+    from due left join (entered cross join made) on true where due.kinds is not null or made.session_id is not null`,
+  ([row]) => row !== undefined && row.demanded === null,
 );
+
+interface DemandRow {
+  /** The second factors that the user has, when one has to be shown first; none of them when one is to be enrolled. */
+  readonly demanded: readonly string[] | null;
+}
 
 export interface NewSession {
   readonly userId: string;
@@ -98,17 +134,29 @@ export interface NewSession {
   readonly maxSeconds: number;
   readonly ip: string | null;
   readonly userAgent: string | null;
+  /** The second factor that was shown; null for none. */
+  readonly secondFactor: string | null;
+  /** Of the token of a device that may be trusted. */
+  readonly deviceHash: Buffer | null;
+  /** What is demanded of whoever has access to the platform. */
+  readonly platformPolicy: SecondFactorPolicy;
 }
 
+/** A session that was opened, or what has to be shown first. */
+export type SessionOpening =
+  | { readonly user: NestAuthUser; readonly issuing: IssuingRow }
+  | { readonly demanded: readonly string[] };
+
 /** Null when what was verified does not hold any more, or the user is no active member of the tenant. */
-export async function openSession(
-  manager: EntityManager,
-  { userId, stamp, tenantId, tokenHash, idleSeconds, maxSeconds, ip, userAgent }: NewSession,
-): Promise<{ user: NestAuthUser; issuing: IssuingRow } | null> {
+export async function openSession(manager: EntityManager, session: NewSession): Promise<SessionOpening | null> {
+  const { userId, stamp, tenantId, tokenHash, idleSeconds, maxSeconds, ip, userAgent } = session;
   const idle = Math.min(idleSeconds, maxSeconds);
-  const values = [userId, stamp, tenantId, uuidv7(), tokenHash, idle, maxSeconds, ip, userAgent];
+  const factors = [session.secondFactor, session.deviceHash, session.platformPolicy];
+  const values = [userId, stamp, tenantId, uuidv7(), tokenHash, idle, maxSeconds, ip, userAgent, ...factors];
   const [row] = await execute(manager, SIGN_IN, values);
-  return row === undefined ? null : { user: toUser(row, manager), issuing: row };
+  if (row === undefined) return null;
+  if (row.demanded !== null) return { demanded: row.demanded };
+  return { user: toUser(row as UserRow, manager), issuing: row as IssuingRow };
 }
 
 /** Why stands here alone: the answer to the caller is the same for all. */

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EntityManager } from 'typeorm';
 import type { CreateUserOperations, Creation } from '../account/create-user.operations.js';
+import { aboutUser } from '../account/password-about.policy.js';
+import type { PasswordPolicy } from '../account/password-policy.service.js';
 import type { PasswordService } from '../account/password.service.js';
 import type { NestAuthUser } from '../account/user.entity.js';
 import { InputIssues } from '../errors/input.js';
@@ -33,6 +35,7 @@ export class SignUpOperations {
     private readonly transactions: TransactionHost,
     private readonly creations: CreateUserOperations,
     private readonly passwords: PasswordService,
+    private readonly policy: PasswordPolicy,
     private readonly auth: AuthOperations,
     private readonly tenancy: Tenancy,
     private readonly settings: SessionSettings,
@@ -55,6 +58,8 @@ export class SignUpOperations {
 
   async signUp(manager: EntityManager | undefined, planned: Creation, password: string): Promise<SignUpResult> {
     const begun = performance.now();
+    // It says nothing about the login: that is looked at afterwards.
+    await this.policy.assertAcceptable(password, aboutUser(planned.input), manager);
     const { phc } = await this.passwords.hash(password);
     const creation = { ...planned, passwordHash: phc };
     if (this.settings.signUp === 'open') return this.#open(manager, creation);

@@ -51,8 +51,9 @@ export class TenantOperations {
   async create(manager: EntityManager, input: CreateTenantInput): Promise<NestAuthTenant> {
     this.#refuseDisabled('createTenant');
     checkCreateTenant(input);
-    const { name, slug, description = null, isActive = true, metadata = {} } = input;
-    const tenant = await insertTenant(manager, { id: uuidv7(), name, slug, description, isActive, metadata });
+    const { name, slug, description = null, isActive = true, secondFactorPolicy = 'optional', metadata = {} } = input;
+    const made = { id: uuidv7(), name, slug, description, isActive, secondFactorPolicy, metadata };
+    const tenant = await insertTenant(manager, made);
     if (tenant === null) throw slugTaken('createTenant');
     this.publisher.publish(manager, new TenantCreatedEvent(tenant));
     return tenant;

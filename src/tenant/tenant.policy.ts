@@ -1,12 +1,19 @@
 import { checkMetadata, InputIssues } from '../errors/input.js';
 import { PAGE_FIELDS } from '../transaction/keyset.js';
-import type { CreateTenantInput, GetTenantsOptions, TenantFilter, UpdateTenantInput } from './tenant.types.js';
+import {
+  type CreateTenantInput,
+  type GetTenantsOptions,
+  SECOND_FACTOR_POLICIES,
+  type TenantFilter,
+  type UpdateTenantInput,
+} from './tenant.types.js';
 
 const CREATE_FIELDS = [
   'name',
   'slug',
   'description',
   'isActive',
+  'secondFactorPolicy',
   'metadata',
 ] as const satisfies readonly (keyof CreateTenantInput)[];
 const UPDATE_FIELDS = [...CREATE_FIELDS, 'expectedVersion'] as const satisfies readonly (keyof UpdateTenantInput)[];
@@ -64,5 +71,7 @@ function checkOptional(issues: InputIssues, input: UpdateTenantInput): void {
     issues.text('description', input.description, { min: 0, max: MAX_DESCRIPTION_LENGTH });
   }
   if (input.isActive !== undefined) issues.boolean('isActive', input.isActive);
+  if (input.secondFactorPolicy !== undefined && !SECOND_FACTOR_POLICIES.includes(input.secondFactorPolicy))
+    issues.add('secondFactorPolicy', `must be one of ${SECOND_FACTOR_POLICIES.join(', ')}`);
   if (input.metadata !== undefined) checkMetadata(issues, 'metadata', input.metadata);
 }

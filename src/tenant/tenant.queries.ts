@@ -6,7 +6,7 @@ import { rememberOrigin } from '../transaction/entity-origin.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
 import { execute, executeOne, returnsRows, type Statement, statement } from '../transaction/statement.js';
 import { NestAuthTenant } from './tenant.entity.js';
-import { NIL_UUID, type UpdateTenantInput } from './tenant.types.js';
+import { NIL_UUID, type SecondFactorPolicy, type UpdateTenantInput } from './tenant.types.js';
 
 /** A tenant's row. */
 export interface TenantRow {
@@ -15,6 +15,7 @@ export interface TenantRow {
   readonly slug: string;
   readonly description: string | null;
   readonly is_active: boolean;
+  readonly second_factor_policy: SecondFactorPolicy;
   readonly metadata: Record<string, unknown>;
   readonly version: number;
   readonly created_at: Date;
@@ -27,6 +28,7 @@ const COLUMN_NAMES = [
   'slug',
   'description',
   'is_active',
+  'second_factor_policy',
   'metadata',
   'version',
   'created_at',
@@ -45,6 +47,7 @@ export function toTenant(row: TenantRow, manager: EntityManager): NestAuthTenant
     slug: row.slug,
     description: row.description,
     isActive: row.is_active,
+    secondFactorPolicy: row.second_factor_policy,
     metadata: row.metadata,
     version: row.version,
     createdAt: row.created_at,
@@ -58,7 +61,7 @@ const COLUMNS = tenantColumns();
 /** What stands in the activities about a tenant, but for metadata. */
 function tenantValues(row: string): string {
   return `jsonb_build_object('name', ${row}.name, 'slug', ${row}.slug, 'description', ${row}.description,
-    'isActive', ${row}.is_active)`;
+    'isActive', ${row}.is_active, 'secondFactorPolicy', ${row}.second_factor_policy)`;
 }
 
 /** All of it, for a tenant that came or went. */
@@ -69,8 +72,8 @@ function wholeTenant(row: string): string {
 const INSERT = audited<TenantRow>(
   undefined,
   `with made as (
-      insert into nest_auth_tenants (id, name, slug, description, is_active, metadata)
-      values ($1, $2, $3, $4, $5, $6::jsonb)
+      insert into nest_auth_tenants (id, name, slug, description, is_active, second_factor_policy, metadata)
+      values ($1, $2, $3, $4, $5, $6, $7::jsonb)
       on conflict do nothing
       returning ${COLUMNS}),
     ${activity({
@@ -92,13 +95,15 @@ export interface NewTenant {
   readonly slug: string;
   readonly description: string | null;
   readonly isActive: boolean;
+  readonly secondFactorPolicy: SecondFactorPolicy;
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
 /** Null when the slug is taken. */
 export async function insertTenant(manager: EntityManager, tenant: NewTenant): Promise<NestAuthTenant | null> {
-  const { id, name, slug, description, isActive, metadata } = tenant;
-  const [row] = await execute(manager, INSERT, [id, name, slug, description, isActive, JSON.stringify(metadata)]);
+  const { id, name, slug, description, isActive, secondFactorPolicy, metadata } = tenant;
+  const values = [id, name, slug, description, isActive, secondFactorPolicy, JSON.stringify(metadata)];
+  const [row] = await execute(manager, INSERT, values);
   return row === undefined ? null : toTenant(row, manager);
 }
 
@@ -110,10 +115,10 @@ export interface TenantUpdateRow extends TenantRow {
   readonly differs: boolean;
 }
 
-const CURRENT = '(t.name, t.slug, t.description, t.is_active, t.metadata)';
+const CURRENT = '(t.name, t.slug, t.description, t.is_active, t.second_factor_policy, t.metadata)';
 const WISHED = `(coalesce($2::text, t.name), coalesce($3::text, t.slug),
   case when $4::boolean then $5::text else t.description end,
-  coalesce($6::boolean, t.is_active), (t.metadata - $7::text[]) || $8::jsonb)`;
+  coalesce($6::boolean, t.is_active), coalesce($10::text, t.second_factor_policy), (t.metadata - $7::text[]) || $8::jsonb)`;
 
 const CHANGES = differences(tenantValues('seen'), tenantValues('changed'));
 
@@ -129,12 +134,13 @@ const UPDATE = audited<TenantUpdateRow>(
       from nest_auth_tenants t where t.id = $1),
     changed as (
       update nest_auth_tenants t set
-        (name, slug, description, is_active, metadata) = row ${WISHED},
+        (name, slug, description, is_active, second_factor_policy, metadata) = row ${WISHED},
         version = t.version + 1,
         updated_at = now()
       from seen
       where t.id = $1 and ($9::integer is null or t.version = $9)
-        and ${CURRENT} is not distinct from (seen.name, seen.slug, seen.description, seen.is_active, seen.metadata)
+        and ${CURRENT} is not distinct from
+          (seen.name, seen.slug, seen.description, seen.is_active, seen.second_factor_policy, seen.metadata)
         and not seen.slug_taken and seen.differs
       returning ${tenantColumns('t')}),
     ${activity({
@@ -169,6 +175,7 @@ export async function updateTenantRow(
     removed,
     merged,
     input.expectedVersion ?? null,
+    input.secondFactorPolicy ?? null,
   ]);
   return row;
 }

@@ -37,7 +37,8 @@ export class TenantService {
   }
 
   /**
-   * Changes the fields named; metadata is merged key by key, `null` removes a key.
+   * Changes the fields named; metadata is merged key by key, `null` removes a key. A stricter `secondFactorPolicy` ends
+   * the sessions in the tenant that do not meet it.
    *
    * Transaction: one statement; inside a transaction a new slug is tried in a savepoint, so that a taken one leaves
    * it usable. Announces `TenantUpdatedEvent` if something has another value now; repeating a call changes nothing.

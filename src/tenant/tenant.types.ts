@@ -16,6 +16,13 @@ export enum TenantModeEnum {
  */
 export const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 
+/**
+ * What a tenant demands of its members beside what they sign in with: a second factor of those who have enrolled one;
+ * of everybody; of everybody and at every sign-in, so that no device is trusted.
+ */
+export const SECOND_FACTOR_POLICIES = ['optional', 'required', 'always'] as const;
+export type SecondFactorPolicy = (typeof SECOND_FACTOR_POLICIES)[number];
+
 /** What `createTenant` takes. */
 export interface CreateTenantInput {
   readonly name: string;
@@ -24,6 +31,8 @@ export interface CreateTenantInput {
   readonly description?: string | null;
   /** @default true */
   readonly isActive?: boolean;
+  /** @default 'optional' */
+  readonly secondFactorPolicy?: SecondFactorPolicy;
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
@@ -33,6 +42,8 @@ export interface UpdateTenantInput {
   readonly slug?: string;
   readonly description?: string | null;
   readonly isActive?: boolean;
+  /** A stricter one ends the sessions in the tenant that do not meet it. */
+  readonly secondFactorPolicy?: SecondFactorPolicy;
   /** Merged into what is there, key by key; `null` removes a key. */
   readonly metadata?: Readonly<Record<string, unknown>>;
   /** Refuses with `STALE_VERSION` when the row has another version. */

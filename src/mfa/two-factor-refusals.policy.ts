@@ -1,0 +1,23 @@
+import { NestAuthError } from '../errors/nest-auth.error.js';
+
+/** One answer for a challenge that is unknown, over or tried too often, and for a code that is wrong or used. */
+export function secondFactorInvalid(): NestAuthError {
+  return new NestAuthError('SECOND_FACTOR_INVALID', 'The second factor is refused; try another code, or sign in again');
+}
+
+export function notEnabled(userId: string): NestAuthError {
+  return new NestAuthError('SECOND_FACTOR_NOT_ENABLED', 'The user has no second factor, or none that is waiting', {
+    details: { ids: [userId] },
+  });
+}
+
+/** What was shown belongs to another stamp than the user has by now. */
+export function changedMeanwhile(): NestAuthError {
+  return new NestAuthError('REAUTHENTICATION_REQUIRED', 'The user has changed meanwhile; show the password again');
+}
+
+export function alreadyEnabled(userId: string): NestAuthError {
+  return new NestAuthError('SECOND_FACTOR_ALREADY_ENABLED', 'The user has an authenticator; disable it first', {
+    details: { ids: [userId] },
+  });
+}
