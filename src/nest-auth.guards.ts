@@ -26,8 +26,9 @@ export function guardProviders(settings: InjectionToken, guardAllRoutes: boolean
     },
     {
       provide: AccessCalls,
-      inject: [TenantContext],
-      useFactory: (tenants: TenantContext) => new AccessCalls(tenants),
+      inject: [TenantContext, settings],
+      useFactory: (tenants: TenantContext, { guard, apiKeys }: NestAuthSettings) =>
+        new AccessCalls(tenants, guard.takesApiKeys ? apiKeys.prefix : undefined),
     },
     {
       provide: GuardInspection,

@@ -5,7 +5,7 @@ import { ActorTypeEnum, type IdentityFacts } from '../audit/activity.types.js';
 import { IdentityContext } from '../audit/identity-context.js';
 import { TenantContext } from '../isolation/tenant-context.js';
 import type { Principal } from './guard.types.js';
-import { callKeyOf, requestOf } from './request.policy.js';
+import { apiKeyOf, callKeyOf, requestOf } from './request.policy.js';
 
 /** A call that was let in. */
 export interface AccessCall {
@@ -35,7 +35,21 @@ export function findCall(context: ExecutionContext): AccessCall | null {
 
 /** Runs what was let in: activities tell who does it, and row-level security is bound to the tenant. */
 export class AccessCalls {
-  constructor(private readonly tenants: TenantContext) {}
+  /** `keyPrefix` is how API keys begin; undefined where they let nobody in. */
+  constructor(
+    private readonly tenants: TenantContext,
+    private readonly keyPrefix?: string,
+  ) {}
+
+  /**
+   * The API key that a call brings: a Bearer token that begins like one, which no other does, or where there is no token
+   * what the header for keys holds. Of two that could say who calls, one does.
+   */
+  findKey(token: string | null, context: ExecutionContext): string | null {
+    if (this.keyPrefix === undefined) return null;
+    if (token === null) return apiKeyOf(context);
+    return token.startsWith(this.keyPrefix) ? token : null;
+  }
 
   /** Keeps what a guard has found out, for what runs behind it; null for a call that anybody may make. */
   keep(context: ExecutionContext, call: AccessCall | null): void {
@@ -64,10 +78,15 @@ export class AccessCalls {
 
 function factsOf({ principal, tenantId }: AccessCall): IdentityFacts {
   if (principal.type === 'service') return { actor: { type: ActorTypeEnum.SERVICE, id: principal.name } };
-  const { userId, sessionId } = principal;
-  return {
-    actor: { type: ActorTypeEnum.USER, id: userId },
-    sessionId,
-    ...(tenantId === null ? {} : { tenantId }),
-  };
+  const tenant = tenantId === null ? {} : { tenantId };
+  if (principal.type === 'user') {
+    const { userId, sessionId } = principal;
+    return { actor: { type: ActorTypeEnum.USER, id: userId }, sessionId, ...tenant };
+  }
+  const { keyId, scopes } = principal;
+  const actor =
+    principal.kind === 'user'
+      ? { type: ActorTypeEnum.USER, id: principal.userId }
+      : { type: ActorTypeEnum.SERVICE, id: principal.serviceAccountId };
+  return { actor, apiKey: { id: keyId, tenantId: principal.tenantId, scopes }, ...tenant };
 }

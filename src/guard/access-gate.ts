@@ -2,6 +2,8 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { AccessGrants } from '../access/access-grants.js';
 import { AccessService } from '../access/access.service.js';
+import { ApiKeyService } from '../api-key/api-key.service.js';
+import type { ApiKeyPrincipal } from '../api-key/api-key.types.js';
 import { isNestAuthError } from '../errors/nest-auth.error.js';
 import { TenantContext } from '../isolation/tenant-context.js';
 import { AuthService } from '../session/auth.service.js';
@@ -26,6 +28,7 @@ export class AccessGate {
     private readonly tenants: TenantContext,
     private readonly calls: AccessCalls,
     private readonly settings: GuardSettings,
+    private readonly keys: ApiKeyService,
   ) {}
 
   /**
@@ -42,6 +45,18 @@ export class AccessGate {
     return Object.freeze({ type: 'user', userId, sessionId, tenantId, expiresAt });
   }
 
+  /**
+   * Whose an API key is, as `ApiKeyService.authenticateApiKey`; for code that no guard runs for. Whether keys are good
+   * enough there is for that code to say.
+   *
+   * Transaction: as there. Errors: `API_KEY_INVALID`, `INVALID_OPTIONS`.
+   */
+  async authenticateApiKey(key: string, manager?: EntityManager): Promise<ApiKeyPrincipal> {
+    return this.keys.authenticateApiKey(key, manager).catch((error: unknown) => {
+      throw isNestAuthError(error, 'API_KEY_INVALID') ? new AccessRefusedError(error.code, error) : error;
+    });
+  }
+
   /** Whose a service's token is. Asks no database. Errors: `ACCESS_TOKEN_INVALID` for all but those of `guard.services`. */
   async authenticateService(token: string): Promise<ServicePrincipal> {
     const service = this.settings.findService(token);
@@ -50,8 +65,8 @@ export class AccessGate {
   }
 
   /**
-   * Refuses whoever does not have what is asked for; a session that is in no tenant has nothing there, and a service
-   * has neither roles nor the platform.
+   * Refuses whoever does not have what is asked for; a session that is in no tenant has nothing there, a service has
+   * neither roles nor the platform, and a key has no roles, and the permissions of its user as far as its scopes go.
    *
    * Transaction: as `AccessService.getGrants`; a service's is one without. Errors: `PERMISSION_DENIED`, which does not
    * tell what is missing; `VALIDATION_FAILED` for a requirement that asks for nothing.
@@ -70,7 +85,23 @@ export class AccessGate {
    */
   async getGrants(principal: Principal, platform = false, manager?: EntityManager): Promise<AccessGrants> {
     if (principal.type === 'service') return grantsOfService(principal, platform);
-    const { userId, tenantId } = principal;
+    if (principal.type === 'api_key') return this.#grantsOfKey(principal, platform, manager);
+    return this.#grantsOfUser(principal, platform, manager);
+  }
+
+  /** Of a key that works elsewhere nothing: one in a tenant never reaches the platform, nor the other way round. */
+  async #grantsOfKey(principal: ApiKeyPrincipal, platform: boolean, manager?: EntityManager): Promise<AccessGrants> {
+    const { tenantId, scopes, expiresAt } = principal;
+    if (platform !== (tenantId === null)) return nothing(principal.userId ?? '', platform ? null : tenantId);
+    if (principal.kind === 'user') return (await this.#grantsOfUser(principal, platform, manager)).scopedTo(scopes);
+    return new AccessGrants({ userId: '', tenantId, roles: [], granted: scopes, denied: [], validUntil: expiresAt });
+  }
+
+  async #grantsOfUser(
+    { userId, tenantId }: Pick<AuthPrincipal, 'userId' | 'tenantId'>,
+    platform: boolean,
+    manager?: EntityManager,
+  ): Promise<AccessGrants> {
     const grants = platform
       ? await this.tenants.asPlatform(() => this.access.getPlatformGrants(userId, manager))
       : tenantId !== null && (await this.#inTenant(tenantId, () => this.access.getGrants(userId, tenantId, manager)));
@@ -87,7 +118,7 @@ export class AccessGate {
     return this.calls.enter(
       {
         principal,
-        tenantId: principal.type === 'user' ? principal.tenantId : null,
+        tenantId: principal.type === 'service' ? null : principal.tenantId,
         grants: () => this.getGrants(principal),
       },
       fn,

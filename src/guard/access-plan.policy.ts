@@ -4,7 +4,7 @@ import type { AccessRequirement } from './guard.types.js';
 
 /** One decorator, as it was written. */
 export type AccessMark =
-  | { readonly kind: 'public' | 'platform' }
+  | { readonly kind: 'public' | 'platform' | 'session' | 'apiKeys' }
   | { readonly kind: 'roles' | 'permissions' | 'anyPermission' | 'service'; readonly names: readonly string[] };
 
 /** What a guard adds by itself, without any decorator. */
@@ -24,6 +24,8 @@ export interface Demand {
 export interface AccessPlan {
   readonly audience: 'public' | 'user' | 'service';
   readonly demand: Demand;
+  /** Whether a key can be let in: its scopes say what it opens, so that something has to ask for a permission. */
+  readonly takesApiKeys: boolean;
   /** One of each list; an empty list takes every service. */
   readonly services: readonly (readonly string[])[];
   /** What contradicts itself: nobody is let in. */
@@ -49,13 +51,17 @@ export function planOf(marks: readonly AccessMark[], guards: readonly GuardKind[
     ...(isPublic && marks.some(({ kind }) => kind !== 'public') ? ['is @Public and asks for something'] : []),
     ...(isService && has('roles') ? ['is for services, which have no @Roles'] : []),
     ...(isService && demand.platform ? ['is for services, which have no platform access'] : []),
+    ...(isService && has('session') ? ['is for services, which have no session'] : []),
+    ...(isService && has('apiKeys') ? ['is for services, which have no API keys'] : []),
+    ...(has('session') && has('apiKeys') ? ['is @SessionOnly and @AllowApiKeys'] : []),
     ...(!isPublic && guards.includes('roles') && !has('roles') ? ['has RolesGuard and no @Roles'] : []),
     ...(!isPublic && guards.includes('permissions') && !demandsPermission
       ? ['has PermissionsGuard and no @Permissions']
       : []),
   ];
   const audience = isPublic ? 'public' : isService ? 'service' : 'user';
-  return { audience, demand, services: lists('service'), problems };
+  const takesApiKeys = audience === 'user' && !has('session') && (demandsPermission || has('apiKeys'));
+  return { audience, demand, takesApiKeys, services: lists('service'), problems };
 }
 
 function problemOf(mark: AccessMark): string[] {

@@ -1,10 +1,16 @@
 import { NEST_AUTH_ERRORS, NestAuthError } from '../errors/nest-auth.error.js';
 
-export type RefusalCode = 'UNAUTHENTICATED' | 'ACCESS_TOKEN_INVALID' | 'PERMISSION_DENIED' | 'TENANT_REQUIRED';
+export type RefusalCode =
+  | 'UNAUTHENTICATED'
+  | 'ACCESS_TOKEN_INVALID'
+  | 'API_KEY_INVALID'
+  | 'PERMISSION_DENIED'
+  | 'TENANT_REQUIRED';
 
 const MESSAGES: Readonly<Record<RefusalCode, string>> = {
   UNAUTHENTICATED: 'Nobody is signed in: the request has no Bearer token',
   ACCESS_TOKEN_INVALID: 'The token is not good, or is no longer; refresh the session',
+  API_KEY_INVALID: 'The API key is not good, or is no longer',
   // One answer for a role, a permission and a platform that is missing: it tells nobody what there would be to get.
   PERMISSION_DENIED: 'The caller may not do this',
   TENANT_REQUIRED: 'The session is in no tenant; take it to one with switchTenant',

@@ -15,10 +15,10 @@ import { bearerOf } from './request.policy.js';
  * services. Register it for the whole application by the option `guardAllRoutes`.
  *
  * Each guard of this package enforces every decorator of this package, so that none can be left without its guard.
- * Needs an access token as `Authorization: Bearer …`; there is nothing else by which anybody is known, and the tenant
- * is that of the session. Elsewhere than over HTTP and GraphQL extend it, and say where the token is.
+ * Needs an access token as `Authorization: Bearer …`, or with the option `guard.apiKeys` an API key, there or as
+ * `X-API-Key: …`; there is nothing else by which anybody is known, and the tenant is that of the session, or of the key. Elsewhere than over HTTP and GraphQL extend it, and say where the token is.
  *
- * Errors: `UNAUTHENTICATED` and `ACCESS_TOKEN_INVALID` (401), `PERMISSION_DENIED` (403), which do not tell what was
+ * Errors: `UNAUTHENTICATED`, `ACCESS_TOKEN_INVALID` and `API_KEY_INVALID` (401), `PERMISSION_DENIED` (403), which do not tell what was
  * missing; the log does.
  */
 @Injectable()
@@ -62,6 +62,8 @@ export class AuthGuard implements CanActivate {
 
   async #authenticate(context: ExecutionContext, { audience, services }: AccessPlan): Promise<Principal> {
     const token = this.readToken(context);
+    const key = audience === 'user' ? this.calls.findKey(token, context) : null;
+    if (key !== null) return this.gate.authenticateApiKey(key);
     if (token === null) throw new AccessRefusedError('UNAUTHENTICATED');
     if (audience === 'user') return this.gate.authenticate(token);
     const service = await this.gate.authenticateService(token);
@@ -69,7 +71,8 @@ export class AuthGuard implements CanActivate {
     throw new AccessRefusedError('PERMISSION_DENIED');
   }
 
-  async #judge(principal: Principal, { demand }: AccessPlan): Promise<void> {
+  async #judge(principal: Principal, { demand, takesApiKeys }: AccessPlan): Promise<void> {
+    if (principal.type === 'api_key' && !takesApiKeys) throw new AccessRefusedError('PERMISSION_DENIED');
     if (!demandsAnything(demand)) return;
     const grants = await this.gate.getGrants(principal, demand.platform);
     if (!fulfils(grants, demand)) throw new AccessRefusedError('PERMISSION_DENIED');

@@ -1,5 +1,6 @@
 import { createParamDecorator, type ExecutionContext, type PipeTransform, type Type } from '@nestjs/common';
 import type { AccessGrants } from '../access/access-grants.js';
+import type { ApiKeyPrincipal, UserKeyPrincipal } from '../api-key/api-key.types.js';
 import { type AccessCall, findCall } from './access-calls.js';
 import { AccessRefusedError } from './access-refused.error.js';
 import type { AuthPrincipal, ServicePrincipal } from './guard.types.js';
@@ -15,39 +16,56 @@ type Current = (...pipes: Pipes) => ParameterDecorator;
 type CurrentOr = (options?: CurrentOptions | Pipes[number], ...pipes: Pipes) => ParameterDecorator;
 
 /**
- * Who is signed in, an {@link AuthPrincipal}. Asks no database; `AuthService.me` has the whole user.
+ * Who is signed in, an {@link AuthPrincipal}; with the key of a user, where `guard.apiKeys` lets it in, a
+ * {@link UserKeyPrincipal}, which has no `sessionId`. Asks no database; `AuthService.me` has the whole user.
  *
- * Errors: `UNAUTHENTICATED` where no guard has let a user in, such as a `@Public` handler; with `optional` null.
+ * Errors: `UNAUTHENTICATED` where no guard has let a user in, such as a `@Public` handler, or by the key of a service
+ * account; with `optional` null.
  */
 export const CurrentUser: CurrentOr = createParamDecorator(
-  (options: CurrentOptions | undefined, context): AuthPrincipal | null => missingAs(options, () => userOf(context)),
+  (options: CurrentOptions | undefined, context): AuthPrincipal | UserKeyPrincipal | null =>
+    missingAs(options, () => userOf(context)),
 );
 
 /**
- * Id of the tenant that the session is in, as it was verified; nothing of the request can change it.
+ * The API key by which somebody calls, an {@link ApiKeyPrincipal}.
  *
- * Errors: `TENANT_REQUIRED` for a session in none and on a `@PlatformOnly` handler, with `optional` null;
+ * Errors: `UNAUTHENTICATED` where nobody was let in by a key; with `optional` null.
+ */
+export const CurrentApiKey: CurrentOr = createParamDecorator(
+  (options: CurrentOptions | undefined, context): ApiKeyPrincipal | null =>
+    missingAs(options, () => {
+      const { principal } = callOf(context);
+      if (principal.type !== 'api_key') throw new AccessRefusedError('UNAUTHENTICATED');
+      return principal;
+    }),
+);
+
+/**
+ * Id of the tenant that the session is in, or in which the API key works, as it was verified; nothing of the request can
+ * change it.
+ *
+ * Errors: `TENANT_REQUIRED` for a session or key in none and on a `@PlatformOnly` handler, with `optional` null;
  * `UNAUTHENTICATED`.
  */
 export const CurrentTenant: CurrentOr = createParamDecorator(
   (options: CurrentOptions | undefined, context): string | null =>
     missingAs(options, () => {
-      userOf(context);
-      const { tenantId } = callOf(context);
+      const { tenantId } = memberCallOf(context);
       if (tenantId === null) throw new AccessRefusedError('TENANT_REQUIRED');
       return tenantId;
     }),
 );
 
 /**
- * What the user may do, {@link AccessGrants}: in the tenant of the session, or on a `@PlatformOnly` handler on the
- * platform. Where there is no access it grants nothing.
+ * What the user, or the service account, may do, {@link AccessGrants}: in the tenant of the session or the key, or on a
+ * `@PlatformOnly` handler on the platform. For a key it ends where the scopes do. Where there is no access it grants
+ * nothing.
  *
  * Errors: `UNAUTHENTICATED`.
  */
 export const CurrentAccess: Current = createParamDecorator((_data: undefined, context): Promise<AccessGrants> => {
-  userOf(context);
-  return callOf(context).grants();
+  return memberCallOf(context).grants();
 });
 
 /** The service that calls, a {@link ServicePrincipal}. Errors: `UNAUTHENTICATED` where none was let in. */
@@ -57,10 +75,17 @@ export const CurrentService: Current = createParamDecorator((_data: undefined, c
   return principal;
 });
 
-function userOf(context: ExecutionContext): AuthPrincipal {
+function userOf(context: ExecutionContext): AuthPrincipal | UserKeyPrincipal {
   const { principal } = callOf(context);
-  if (principal.type !== 'user') throw new AccessRefusedError('UNAUTHENTICATED');
-  return principal;
+  if (principal.type === 'user' || (principal.type === 'api_key' && principal.kind === 'user')) return principal;
+  throw new AccessRefusedError('UNAUTHENTICATED');
+}
+
+/** A call of somebody who belongs to a tenant, or to the platform. */
+function memberCallOf(context: ExecutionContext): AccessCall {
+  const call = callOf(context);
+  if (call.principal.type === 'service') throw new AccessRefusedError('UNAUTHENTICATED');
+  return call;
 }
 
 function callOf(context: ExecutionContext): AccessCall {

@@ -45,3 +45,19 @@ export function PlatformOnly(): Mark {
 export function ServiceOnly(...names: readonly ServiceName[]): Mark {
   return mark({ kind: 'service', names });
 }
+
+/**
+ * Lets in nobody by an API key, also where a permission is asked for: for what a person decides, such as a password, a
+ * second factor or a key. Has no use without `guard.apiKeys`.
+ */
+export function SessionOnly(): Mark {
+  return mark({ kind: 'session' });
+}
+
+/**
+ * Lets in API keys although no permission is asked for, whatever their scopes: for what anybody who is known may do, or
+ * what the handler judges itself by `@CurrentAccess`. Has no use without `guard.apiKeys`.
+ */
+export function AllowApiKeys(): Mark {
+  return mark({ kind: 'apiKeys' });
+}

@@ -2,7 +2,7 @@ import { NestAuthError } from '../errors/nest-auth.error.js';
 import type { GuardOptions, ServiceOptions, ServicePrincipal } from './guard.types.js';
 import { isServiceHash, isServiceName, matchesHash, serviceNamedBy } from './service-token.policy.js';
 
-export const GUARD_FIELDS = ['services', 'unknownNames'];
+export const GUARD_FIELDS = ['services', 'apiKeys', 'unknownNames'];
 
 const SERVICE_FIELDS = ['name', 'secretHashes', 'permissions'];
 const MAX_HASHES = 2;
@@ -15,15 +15,19 @@ interface Service {
 /** What an application has configured about its guards, checked and with the defaults. */
 export class GuardSettings {
   readonly throwsForUnknownNames: boolean;
+  /** Whether an API key is as good as a session, where the handler allows it. */
+  readonly takesApiKeys: boolean;
   readonly #services: ReadonlyMap<string, Service>;
 
-  constructor({ services = [], unknownNames = 'throw' }: GuardOptions = {}) {
+  constructor({ services = [], apiKeys = false, unknownNames = 'throw' }: GuardOptions = {}) {
+    if (typeof apiKeys !== 'boolean') refuse('apiKeys', 'must be true or false');
     if (unknownNames !== 'throw' && unknownNames !== 'warn') refuse('unknownNames', 'must be throw or warn');
     if (!Array.isArray(services)) refuse('services', 'must be an array');
     const read = services.map(readService);
     const hashes = services.flatMap(({ secretHashes }) => secretHashes);
     if (new Set(hashes).size < hashes.length) refuse('services', 'must have hashes of their own');
     this.throwsForUnknownNames = unknownNames === 'throw';
+    this.takesApiKeys = apiKeys;
     this.#services = new Map(read.map((service) => [service.principal.name, service]));
     if (this.#services.size < services.length) refuse('services', 'must have names of their own');
   }

@@ -1,3 +1,4 @@
+import type { ApiKeyPrincipal } from '../api-key/api-key.types.js';
 import type { OneOrMore, PermissionName, RoleName } from './names.types.js';
 
 /** Who is signed in, as the verified session says it. */
@@ -19,7 +20,8 @@ export interface ServicePrincipal {
   readonly permissions: readonly string[];
 }
 
-export type Principal = AuthPrincipal | ServicePrincipal;
+/** Who calls: somebody who is signed in, a key of a user or of a service account, or another program. */
+export type Principal = AuthPrincipal | ApiKeyPrincipal | ServicePrincipal;
 
 /** What a caller must have. All that is named must be fulfilled; at least one thing must be named. */
 export interface AccessRequirement {
@@ -50,6 +52,11 @@ export interface ServiceOptions {
 export interface GuardOptions {
   /** Programs that may call what is `@ServiceOnly`. @default [] none, so that all of that is refused */
   readonly services?: readonly ServiceOptions[];
+  /**
+   * Whether the guards for users also let in whoever has an API key, as `Authorization: Bearer …` or `X-API-Key: …`:
+   * where the handler asks for permissions, and the key has them, or where it is marked `@AllowApiKeys`. @default false
+   */
+  readonly apiKeys?: boolean;
   /**
    * What happens when a decorator names a role or permission that the database does not have: `throw` keeps the
    * application from starting. With `warn`, for scripts that make them, it starts and refuses whoever would need one.

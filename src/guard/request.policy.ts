@@ -17,11 +17,17 @@ interface GraphQLContext {
 const BEARER = /^Bearer +([\w.~+/-]+=*)$/i;
 const MAX_LENGTH = 8_192;
 
-/** The token of the `Authorization` header, the only place where one is looked for; null for none or another scheme. */
+/** The token of the `Authorization` header, the only place where that of a session is looked for; null for none or another scheme. */
 export function bearerOf(context: ExecutionContext): string | null {
   const header = requestOf(context)?.headers?.['authorization'];
   if (typeof header !== 'string' || header.length > MAX_LENGTH) return null;
   return BEARER.exec(header)?.[1] ?? null;
+}
+
+/** What the header `X-API-Key` holds; null for none. */
+export function apiKeyOf(context: ExecutionContext): string | null {
+  const header = requestOf(context)?.headers?.['x-api-key'];
+  return typeof header === 'string' && header.length <= MAX_LENGTH ? header : null;
 }
 
 /**
