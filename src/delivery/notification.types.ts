@@ -35,33 +35,65 @@ interface Addressed {
   readonly tenantId: string | null;
 }
 
-/** What a room says is to be sent: without what delivery adds. */
-export type DraftedNotification =
-  | (Addressed & {
-      readonly kind: LinkKind;
-      readonly token: string;
-      readonly expiresAt: Date;
-      /** Of an invitation. */
-      readonly tenantName?: string;
-    })
-  | (Addressed & { readonly kind: CodeKind; readonly code: string; readonly expiresAt: Date })
-  | (Addressed & { readonly kind: NoticeKind; readonly occurredAt: Date; readonly ip?: string | null });
+/** With a link to follow. */
+export interface LinkDraft extends Addressed {
+  readonly kind: LinkKind;
+  readonly token: string;
+  readonly expiresAt: Date;
+  /** Of an invitation. */
+  readonly tenantName?: string;
+}
 
-/** A message to be sent. */
-export type Notification = DraftedNotification & {
+/** With a code to type. */
+interface CodeDraft extends Addressed {
+  readonly kind: CodeKind;
+  readonly code: string;
+  readonly expiresAt: Date;
+}
+
+/** That something was done. */
+interface NoticeDraft extends Addressed {
+  readonly kind: NoticeKind;
+  readonly occurredAt: Date;
+}
+
+/** What a room says is to be sent: without what delivery adds. */
+export type DraftedNotification = LinkDraft | CodeDraft | NoticeDraft;
+
+interface Identified {
   /** The same whenever a delivery is repeated: whoever sends may leave out what was sent before. */
   readonly id: string;
-  /** Of a message with a link: built from `delivery.links`, never from a request. */
-  readonly url?: string;
-};
+}
 
-/** Sends messages: one of `nest-auth-identity/nodemailer`, or the host's own. */
+/** `url` is built from `delivery.links`, never from a request. */
+export type LinkNotification = LinkDraft & Identified & { readonly url: string };
+export type CodeNotification = CodeDraft & Identified;
+export type NoticeNotification = NoticeDraft & Identified;
+
+/** A message to be sent. */
+export type Notification = LinkNotification | CodeNotification | NoticeNotification;
+
+export type NotificationKind = LinkKind | CodeKind | NoticeKind;
+
+/** The message of one kind. */
+export type NotificationOf<Kind extends NotificationKind> = (Kind extends LinkKind
+  ? LinkNotification
+  : Kind extends CodeKind
+    ? CodeNotification
+    : NoticeNotification) & { readonly kind: Kind };
+
+/** Sends messages: `smtpSender` of `nest-auth-identity/nodemailer`, or the host's own. */
 export interface NotificationSender {
   /**
-   * Sends one message; it is sent again, after a pause, when this rejects. Called after COMMIT, outside of any
-   * transaction, at least once for each message, in order.
+   * Sends one message. Called after COMMIT, outside of any transaction, at least once for each message, one after
+   * another. When it rejects it is called again after a pause, with the same `id`, and the messages behind it wait;
+   * `PostponedError` lets those pass, and after `UndeliverableError` there is no other attempt.
+   *
+   * @param options.signal - Aborted when it has taken `delivery.timeoutMs`; what is done then counts twice.
    */
   send(notification: Notification, options: { readonly signal: AbortSignal }): Promise<unknown>;
+  /** Called when the application is closed, after the last message. */
+  close?(): Promise<unknown> | void;
 }
 
 /** What a room tells about its events: whom to send what. */

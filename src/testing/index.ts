@@ -1,3 +1,4 @@
+export { CapturingSender, type WaitForOptions } from './capturing.sender.js';
 export {
   type AtomicReplay,
   type AtomicReport,

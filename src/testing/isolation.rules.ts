@@ -14,6 +14,8 @@ const ONLY_OF = (user: string): string =>
   `exists (select 1 from nest_auth_user_accesses a where a.user_id = ${user} and a.tenant_id = $1)
     and not exists (select 1 from nest_auth_user_accesses a where a.user_id = ${user} and a.tenant_id = $2)`;
 
+const OF_REALM = 't."realm_id" = $1 and t."realm_id" is distinct from $2::uuid';
+
 /** Tables of the package that have no plain tenant column. The casts give a parameter that is not needed a type. */
 const RULES: Readonly<Record<string, OwnershipRule>> = {
   nest_auth_tenants: { where: 't.id = $1 and t.id <> $2' },
@@ -46,9 +48,25 @@ const RULES: Readonly<Record<string, OwnershipRule>> = {
     maybeEmpty: true,
   },
   nest_auth_refresh_tokens: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_second_factors: { where: OF_REALM, maybeEmpty: true },
+  nest_auth_second_factor_states: { where: OF_REALM, maybeEmpty: true },
+  nest_auth_second_factor_challenges: { where: OF_REALM, maybeEmpty: true },
+  nest_auth_second_factor_codes: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_trusted_devices: { where: OF_REALM, maybeEmpty: true },
+  nest_auth_one_time_tokens: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_sign_in_failures: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_sign_in_totals: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_rate_limits: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_invitations: { where: 't."tenant_id" = $1 and t."tenant_id" is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_api_keys: { where: 't."tenant_id" = $1 and t."tenant_id" is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_service_accounts: {
+    where: 't."tenant_id" = $1 and t."tenant_id" is distinct from $2::uuid',
+    maybeEmpty: true,
+  },
+  nest_auth_service_account_keys: {
+    where: 't."tenant_id" = $1 and t."tenant_id" is distinct from $2::uuid',
+    maybeEmpty: true,
+  },
   nest_auth_external_flows: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_job_runs: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
 };
