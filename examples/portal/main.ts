@@ -84,6 +84,25 @@ function commands(
     ],
     ['The last messages', `curl -s ${base}/mails ${by('ROOT')}`],
     [
+      'Invite somebody; the mail is kept instead of sent',
+      send('POST', '/portal/invitations', 'MANAGER', { email: 'edith@example.com' }),
+    ],
+    ['What would have been mailed, with the link', `curl -s ${base}/captured-mails ${by('ROOT')}`],
+    [
+      'Accept, by what stands behind the # of the link: auth user, membership and AppUser at once',
+      `TOKEN=$(curl -s ${base}/captured-mails ${by('ROOT')} | \\\n  node -pe 'JSON.parse(fs.readFileSync(0))[0].token')\n` +
+        `curl -i ${base}/invitations/accept ${json} \\\n` +
+        `  -d '{"token":"'$TOKEN'","displayName":"Edith","password":"three herons by the weir"}'`,
+    ],
+    [
+      'Forgotten already; the link of the next mail takes /auth/password/reset',
+      `curl -i ${base}/auth/password/forgotten ${json} -d '{"email":"edith@example.com"}'`,
+    ],
+    [
+      'A key for a script, which may read the members and nothing else',
+      send('POST', '/auth/api-keys', 'MANAGER', { name: 'nightly report', scopes: ['members.read'] }),
+    ],
+    [
       'A birthday to come: 422, and the email stays free',
       send('POST', '/portal/users', 'MANAGER', { ...grace, email: 'ada@example.com', dateOfBirth: '2999-01-01' }),
     ],

@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, Header, HttpCode, Param, Post } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Header, HttpCode, Param, Post, UnauthorizedException } from '@nestjs/common';
 import {
   type AccessGrants,
   AuthService,
@@ -7,8 +7,10 @@ import {
   CurrentUser,
   type NestAuthSession,
   Public,
+  SecondFactorRequiredError,
   SessionService,
   type SessionTokens,
+  type SignInResult,
 } from 'nest-auth-identity';
 import { readRefreshToken, readSignIn, readSwitch } from './request-bodies.js';
 
@@ -28,8 +30,7 @@ export class AuthController {
   @HttpCode(200)
   @Header('cache-control', 'no-store')
   async signIn(@Body() body: unknown): Promise<SessionTokens> {
-    const { user: _isLookedAtByMe, ...tokens } = await this.auth.signIn(readSignIn(body));
-    return tokens;
+    return tokensOf(await this.auth.signIn(readSignIn(body)).catch(tellingChallenge));
   }
 
   @Public()
@@ -80,6 +81,18 @@ export class AuthController {
   end(@CurrentUser() { userId }: AuthPrincipal, @Param('id') id: string): Promise<void> {
     return this.sessions.revokeSession(userId, id);
   }
+}
+
+/** Who the user is, `me` tells. */
+export function tokensOf({ user: _isLookedAtByMe, ...tokens }: SignInResult): SessionTokens {
+  return tokens;
+}
+
+/** The error itself tells nobody its challenge, so that no log has it: only who has shown the password gets it, here. */
+function tellingChallenge(error: unknown): never {
+  if (!(error instanceof SecondFactorRequiredError)) throw error;
+  const { code, message, challenge } = error;
+  throw new UnauthorizedException({ statusCode: 401, code, message, challenge });
 }
 
 function deviceOf({ id, tenantId, createdAt, lastSeenAt, ip, userAgent }: NestAuthSession) {

@@ -1,13 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import {
+  type HashedPassword,
+  InvitationService,
   NestAuthError,
   NestAuthRole,
   type NestAuthUser,
+  PasswordPolicy,
   PasswordService,
   RoleGuardEnum,
   type TransactionalManager,
   UserLifecycleService,
   UserService,
+  VerificationService,
 } from 'nest-auth-identity';
 import { type EntityManager, In } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
@@ -40,13 +44,23 @@ export interface NewPortalUser extends NewUser {
 
 export type UserChange = Login & Partial<Profile>;
 
+/** By whoever was invited: the token of the mail, and what the invitation does not know of them. */
+export interface Acceptance extends Profile {
+  readonly token: string;
+  /** Not for somebody who has an account. */
+  readonly password?: string;
+}
+
 /** Auth user and AppUser, always both or neither. */
 @Injectable()
 export class PortalUserService {
   constructor(
     private readonly users: UserService,
     private readonly passwords: PasswordService,
+    private readonly policy: PasswordPolicy,
     private readonly lifecycle: UserLifecycleService,
+    private readonly invitations: InvitationService,
+    private readonly verification: VerificationService,
   ) {}
 
   /** A member of a tenant, with roles there. Four statements: BEGIN, the auth user with all it has, AppUser, COMMIT. */
@@ -99,6 +113,34 @@ export class PortalUserService {
     });
   }
 
+  /**
+   * Accepts an invitation: auth user, membership, roles, and AppUser in one transaction. When AppUser is refused, the
+   * invitation is as pending as before, and the same link works again.
+   *
+   * The manager is passed on instead of a hook, because the profile comes with this request: `user.afterCreate` runs in
+   * the same transaction, but knows of the person only what the package knows.
+   */
+  async acceptInvitation({ token, password: plain, ...profile }: Acceptance): Promise<AppUser> {
+    // Before anything costs: nobody makes the portal hash passwords by a token that is none.
+    const { invitation } = await this.invitations.getInvitationByToken(token);
+    const about = { email: invitation.email, displayName: profile.displayName };
+    const password = plain === undefined ? null : await this.#hash(plain, about);
+    return this.users.runInTransaction(async (manager) => {
+      const accepted = await this.invitations.acceptInvitation({ token, password }, manager);
+      if (accepted.isNewUser) return this.#addAppUser(manager, accepted.user, profile);
+      return manager.findOneByOrFail(AppUser, { authUserId: accepted.user.id });
+    });
+  }
+
+  /** The new email has proven itself; the mirror changes with it or neither does. */
+  confirmEmailChange(token: string): Promise<AppUser> {
+    return this.users.runInTransaction(async (manager) => {
+      const { id: authUserId, email } = await this.verification.confirmEmailChange({ token }, manager);
+      await manager.update(AppUser, { authUserId }, { email });
+      return manager.findOneByOrFail(AppUser, { authUserId });
+    });
+  }
+
   /** Email and phone live on the auth user and are mirrored on AppUser: both change or neither does. */
   updateUser(authUserId: string, { displayName, dateOfBirth, locale, ...login }: UserChange): Promise<AppUser> {
     return this.users.runInTransaction(async (manager) => {
@@ -129,18 +171,29 @@ export class PortalUserService {
     });
   }
 
-  /** The password is hashed here, before any transaction: it takes tens of milliseconds. */
-  async #login({ email, phone, phoneCountryCode, password, invite = false }: NewUser) {
-    return {
-      email: email ?? null,
-      phone: phone ?? null,
-      phoneCountryCode: phoneCountryCode ?? null,
-      password: password === undefined ? null : await this.passwords.hash(password),
-      isActive: !invite,
-    };
+  async #login({
+    email = null,
+    phone = null,
+    phoneCountryCode = null,
+    password,
+    invite = false,
+    displayName,
+  }: NewUser) {
+    const hashed = password === undefined ? null : await this.#hash(password, { email, phone, displayName });
+    return { email, phone, phoneCountryCode, password: hashed, isActive: !invite };
   }
 
-  async #addAppUser(manager: TransactionalManager, authUser: NestAuthUser, input: NewUser): Promise<AppUser> {
+  /**
+   * The password is hashed here, before any transaction: it takes tens of milliseconds. What takes a hash cannot judge
+   * the password any more, so that is done here, too.
+   */
+  async #hash(password: string, about: Login & Pick<Profile, 'displayName'>): Promise<HashedPassword> {
+    const { email = null, phone = null, displayName } = about;
+    await this.policy.assertAcceptable(password, { email, phone, identifiers: [displayName] });
+    return this.passwords.hash(password);
+  }
+
+  async #addAppUser(manager: TransactionalManager, authUser: NestAuthUser, input: Profile): Promise<AppUser> {
     const values = {
       id: uuidv7(),
       authUserId: authUser.id,

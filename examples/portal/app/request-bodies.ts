@@ -1,5 +1,6 @@
-import { NestAuthError, type SignInInput, type ValidationIssue } from 'nest-auth-identity';
-import type { NewUser, UserChange } from './portal-user.service.js';
+import type { SignInInput } from 'nest-auth-identity';
+import type { Acceptance, NewUser, UserChange } from './portal-user.service.js';
+import { Fields } from './request-fields.js';
 
 const LOGIN = ['email', 'phone', 'phoneCountryCode'] as const;
 const PROFILE = ['displayName', 'dateOfBirth', 'locale'] as const;
@@ -7,45 +8,109 @@ const ACCOUNT = ['password', 'roleIds', 'invite'] as const;
 
 /** For whom, nobody asks: a member is made in the tenant of the session, an administrator in none. */
 export function readNewUser(body: unknown): NewUser {
-  const fields = new Fields(body, [...LOGIN, ...PROFILE, ...ACCOUNT]);
-  const input = newUser(fields);
-  fields.refuse();
-  return input;
+  return read(body, [...LOGIN, ...PROFILE, ...ACCOUNT], newUser);
 }
 
 export function readUserChange(body: unknown): UserChange {
-  const fields = new Fields(body, [...LOGIN, ...PROFILE]);
-  const input = {
+  return read(body, [...LOGIN, ...PROFILE], (fields) => ({
     ...fields.optional('displayName', () => fields.text('displayName')),
     ...fields.optional('locale', () => fields.text('locale')),
     ...loginAndBirth(fields),
-  };
-  fields.refuse();
-  return input;
+  }));
 }
 
 export function readSignIn(body: unknown): SignInInput {
-  const fields = new Fields(body, ['email', 'phone', 'password', 'tenantId']);
-  const input = {
+  return read(body, ['email', 'phone', 'password', 'tenantId'], (fields) => ({
     ...fields.optional('email', () => fields.text('email')),
     ...fields.optional('phone', () => fields.text('phone')),
     ...fields.optional('tenantId', () => fields.text('tenantId')),
     password: fields.text('password'),
-  };
-  fields.refuse();
-  return input;
+  }));
 }
 
 export function readRefreshToken(body: unknown): string {
-  const fields = new Fields(body, ['refreshToken']);
-  const refreshToken = fields.text('refreshToken');
-  fields.refuse();
-  return refreshToken;
+  return read(body, ['refreshToken'], (fields) => fields.text('refreshToken'));
 }
 
 export function readSwitch(body: unknown): { refreshToken: string; tenantId: string } {
-  const fields = new Fields(body, ['refreshToken', 'tenantId']);
-  const input = { refreshToken: fields.text('refreshToken'), tenantId: fields.text('tenantId') };
+  return read(body, ['refreshToken', 'tenantId'], (fields) => ({
+    refreshToken: fields.text('refreshToken'),
+    tenantId: fields.text('tenantId'),
+  }));
+}
+
+/** To which tenant, the session says. */
+export function readInvitation(body: unknown): { email: string; roleIds?: string[] } {
+  return read(body, ['email', 'roleIds'], (fields) => ({
+    email: fields.text('email'),
+    ...fields.optional('roleIds', () => fields.texts('roleIds')),
+  }));
+}
+
+/** What somebody is invited to, and with which email, is not asked: the token says it. */
+export function readAcceptance(body: unknown): Acceptance {
+  return read(body, ['token', 'password', ...PROFILE], (fields) => ({
+    token: fields.text('token'),
+    displayName: fields.text('displayName'),
+    ...fields.optional('password', () => fields.text('password')),
+    ...fields.optional('locale', () => fields.text('locale')),
+    ...fields.optional('dateOfBirth', () => fields.dateOrNull('dateOfBirth')),
+  }));
+}
+
+export function readToken(body: unknown): string {
+  return read(body, ['token'], (fields) => fields.text('token'));
+}
+
+export function readForgotten(body: unknown): { email: string } {
+  return read(body, ['email'], (fields) => ({ email: fields.text('email') }));
+}
+
+export function readReset(body: unknown): { token: string; password: string } {
+  return read(body, ['token', 'password'], (fields) => ({
+    token: fields.text('token'),
+    password: fields.text('password'),
+  }));
+}
+
+export function readPasswordChange(body: unknown): { currentPassword: string; newPassword: string } {
+  return read(body, ['currentPassword', 'newPassword'], (fields) => ({
+    currentPassword: fields.text('currentPassword'),
+    newPassword: fields.text('newPassword'),
+  }));
+}
+
+export function readEmailChange(body: unknown): { email: string; currentPassword: string } {
+  return read(body, ['email', 'currentPassword'], (fields) => ({
+    email: fields.text('email'),
+    currentPassword: fields.text('currentPassword'),
+  }));
+}
+
+export function readCurrentPassword(body: unknown): string {
+  return read(body, ['currentPassword'], (fields) => fields.text('currentPassword'));
+}
+
+export function readCode(body: unknown): string {
+  return read(body, ['code'], (fields) => fields.text('code'));
+}
+
+/** One of `code` and `recoveryCode`; the package says so. */
+export function readSecondStep(body: unknown): { challengeToken: string; code?: string; recoveryCode?: string } {
+  return read(body, ['challengeToken', 'code', 'recoveryCode'], (fields) => ({
+    challengeToken: fields.text('challengeToken'),
+    ...fields.optional('code', () => fields.text('code')),
+    ...fields.optional('recoveryCode', () => fields.text('recoveryCode')),
+  }));
+}
+
+export function readApiKey(body: unknown): { name: string; scopes: string[] } {
+  return read(body, ['name', 'scopes'], (fields) => ({ name: fields.text('name'), scopes: fields.texts('scopes') }));
+}
+
+function read<T>(body: unknown, known: readonly string[], take: (fields: Fields) => T): T {
+  const fields = new Fields(body, known);
+  const input = take(fields);
   fields.refuse();
   return input;
 }
@@ -68,69 +133,4 @@ function loginAndBirth(fields: Fields) {
     ...fields.optional('phoneCountryCode', () => fields.textOrNull('phoneCountryCode')),
     ...fields.optional('dateOfBirth', () => fields.dateOrNull('dateOfBirth')),
   };
-}
-
-/**
- * Looks at the form of a JSON body only; what an email or a role is, the package decides, and what a name is, the
- * database. Names every bad field at once, in the error that the package itself uses.
- */
-class Fields {
-  readonly #values: Record<string, unknown>;
-  readonly #issues: ValidationIssue[] = [];
-
-  constructor(body: unknown, known: readonly string[]) {
-    const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
-    if (!isObject) this.#issues.push({ path: 'body', message: 'must be a JSON object' });
-    this.#values = isObject ? (body as Record<string, unknown>) : {};
-    for (const path of Object.keys(this.#values)) {
-      if (!known.includes(path)) this.#issues.push({ path, message: 'is not a field of this request' });
-    }
-  }
-
-  refuse(): void {
-    if (this.#issues.length === 0) return;
-    throw new NestAuthError('VALIDATION_FAILED', 'The request cannot be read', { details: { issues: this.#issues } });
-  }
-
-  /** An absent field stays absent. */
-  optional<Name extends string, T>(path: Name, read: () => T): { [Key in Name]?: T } {
-    return this.#values[path] === undefined ? {} : ({ [path]: read() } as { [Key in Name]?: T });
-  }
-
-  text(path: string): string {
-    return this.#read(path, (value): value is string => typeof value === 'string', 'must be text', '');
-  }
-
-  textOrNull(path: string): string | null {
-    return this.#values[path] === null ? null : this.text(path);
-  }
-
-  dateOrNull(path: string): string | null {
-    const isDate = (value: unknown): value is string =>
-      typeof value === 'string' && /^\d{4}-\d\d-\d\d$/.test(value) && isCalendarDay(value);
-    return this.#values[path] === null ? null : this.#read(path, isDate, 'must be a day as YYYY-MM-DD', '');
-  }
-
-  texts(path: string): string[] {
-    const isList = (value: unknown): value is string[] =>
-      Array.isArray(value) && value.every((each) => typeof each === 'string');
-    return this.#read(path, isList, 'must be a list of texts', []);
-  }
-
-  flag(path: string): boolean {
-    return this.#read(path, (value): value is boolean => typeof value === 'boolean', 'must be true or false', false);
-  }
-
-  #read<T>(path: string, accepts: (value: unknown) => value is T, message: string, otherwise: T): T {
-    const value = this.#values[path];
-    if (accepts(value)) return value;
-    this.#issues.push({ path, message });
-    return otherwise;
-  }
-}
-
-/** JavaScript takes the 31st of February for the 3rd of March. */
-function isCalendarDay(text: string): boolean {
-  const day = new Date(`${text}T00:00:00Z`);
-  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text);
 }

@@ -53,6 +53,11 @@ const ONE_HALF = [
     `SELECT FROM nest_auth_user_access_roles g JOIN nest_auth_roles r ON r.id = g.role_id
      WHERE r.tenant_id IS NOT NULL AND r.tenant_id <> g.tenant_id`,
   ],
+  [
+    'accepted invitations whose user is not in the tenant',
+    `SELECT FROM nest_auth_invitations i JOIN nest_auth_users u ON u.id = i.accepted_by
+     WHERE NOT EXISTS (SELECT FROM nest_auth_user_accesses a WHERE a.user_id = u.id AND a.tenant_id = i.tenant_id)`,
+  ],
 ] as const;
 
 const LOGINS = 'SELECT coalesce(sum((email IS NOT NULL)::int + (phone IS NOT NULL)::int), 0)::int FROM nest_auth_users';

@@ -54,7 +54,10 @@ function administratorOf(tenantId: string | null): Promise<Administrator> {
 
 async function makeAdministrator(tenantId: string | null): Promise<Administrator> {
   const portal = app.get(PortalUserService);
-  const login = { email: `administrator.${tenantId ?? 'platform'}@example.com`, password: 'a long walk' };
+  const login = {
+    email: `administrator.${tenantId ?? 'platform'}@example.com`,
+    password: 'a long walk on a short pier',
+  };
   const person = {
     ...login,
     displayName: 'Admin',
@@ -123,7 +126,12 @@ const mailsTo = async (email: string): Promise<number> => {
 describe('creating a portal user', () => {
   it('makes a member of the tenant who has the permissions of the roles', async () => {
     const roleIds = [roleId('member'), roleId('kestrel-freight/dispatcher')];
-    const { id } = await created({ roleIds, phone: '0151 23456789', phoneCountryCode: 'DE', password: 'a long walk' });
+    const { id } = await created({
+      roleIds,
+      phone: '0151 23456789',
+      phoneCountryCode: 'DE',
+      password: 'a long walk on a short pier',
+    });
     const { body } = await send('GET', `/users/${id}`);
     expect(body).toMatchObject({ phone: '+4915123456789', displayName: 'Ada', status: 'active' });
     const permissions = ['orders.assign', 'orders.read', 'profile.read', 'profile.write'];

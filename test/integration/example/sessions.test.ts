@@ -85,6 +85,17 @@ const ROUTES: [route: string, who: 'anybody' | 'manager' | 'operator' | 'owner']
   [`PATCH /users/${NOBODY}`, 'owner'],
   [`DELETE /users/${NOBODY}`, 'owner'],
   ['GET /mails', 'operator'],
+  ['POST /portal/invitations', 'manager'],
+  ['GET /portal/invitations', 'manager'],
+  [`POST /portal/invitations/${NOBODY}/resend`, 'manager'],
+  [`DELETE /portal/invitations/${NOBODY}`, 'manager'],
+  ['POST /auth/password', 'anybody'],
+  ['POST /auth/email', 'anybody'],
+  ['POST /auth/email/verification', 'anybody'],
+  ['POST /auth/second-factor', 'anybody'],
+  ['POST /auth/second-factor/confirm', 'anybody'],
+  ['GET /auth/second-factor', 'anybody'],
+  ['GET /captured-mails', 'owner'],
   ['POST /auth/sign-out-everywhere', 'anybody'],
 ];
 

@@ -48,6 +48,7 @@ const LIST_METHODS = new Set([
   'getUsers',
   'getUsersAndCount',
   'getUsersPage',
+  'listInvitations',
 ]);
 
 function isMethod({ prototype }: Type<object>, name: string): boolean {

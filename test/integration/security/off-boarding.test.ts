@@ -1,5 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { AuthService, generateSessionKeys, RoleGuardEnum, SessionService, TenantModeEnum } from '../../../src/index.js';
+import {
+  AuthService,
+  generateSessionKeys,
+  InvitationService,
+  RoleGuardEnum,
+  SessionService,
+  TenantModeEnum,
+} from '../../../src/index.js';
 import { withClient } from '../../support/database.js';
 import { freshEmail, freshPhone, useNestApp } from '../../support/nest-app.js';
 import { dumpTables } from '../../support/tables.js';
@@ -7,7 +14,11 @@ import { dumpTables } from '../../support/tables.js';
 const PASSWORD = 'correct horse battery staple';
 
 const app = useNestApp({
-  auth: { tenant: { mode: TenantModeEnum.ISOLATED }, session: { keys: generateSessionKeys() } },
+  auth: {
+    tenant: { mode: TenantModeEnum.ISOLATED },
+    session: { keys: generateSessionKeys() },
+    secrets: { keys: [{ id: 'k1', secret: 'thirty-two characters of chance!' }] },
+  },
 });
 
 describe('SEC-70 a tenant that has left', () => {
@@ -24,8 +35,21 @@ describe('SEC-70 a tenant that has left', () => {
         .signIn({ email, password: PASSWORD, tenantId: tenant.id }, { ip: '203.0.113.7' });
       ids.push(id, signedIn.sessionId);
     }
+    const invited = await app.context.get(InvitationService).sendInvitation({
+      email: freshEmail(),
+      tenantId: tenant.id,
+      roleIds: [role.id],
+      invitedBy: ids.at(-2) as string,
+    });
+    ids.push(invited.invitation.id);
     expect(await tablesWith(ids)).toEqual(
-      expect.arrayContaining(['nest_auth_users', 'nest_auth_identities', 'nest_auth_sessions', 'nest_auth_roles']),
+      expect.arrayContaining([
+        'nest_auth_users',
+        'nest_auth_identities',
+        'nest_auth_sessions',
+        'nest_auth_roles',
+        'nest_auth_invitations',
+      ]),
     );
 
     const { items } = await app.users.getUsersPage({ tenantId: tenant.id });
