@@ -17,6 +17,18 @@ import { SignInLimitsRowSecurity1790000000735 } from './1790000000735-sign-in-li
 import { SessionsRowSecurity1790000000690 } from './1790000000690-sessions-row-security.js';
 import { ExternalFlows1790000000740 } from './1790000000740-external-flows.js';
 import { ExternalFlowsRowSecurity1790000000745 } from './1790000000745-external-flows-row-security.js';
+import { SecondFactors1790000000820 } from './1790000000820-second-factors.js';
+import { SecondFactorsRowSecurity1790000000825 } from './1790000000825-second-factors-row-security.js';
+import { SecondFactorPolicy1790000000830 } from './1790000000830-second-factor-policy.js';
+import { SecondFactorPolicyRowSecurity1790000000835 } from './1790000000835-second-factor-policy-row-security.js';
+import { OneTimeTokens1790000000800 } from './1790000000800-one-time-tokens.js';
+import { OneTimeTokensRowSecurity1790000000805 } from './1790000000805-one-time-tokens-row-security.js';
+import { Invitations1790000000810 } from './1790000000810-invitations.js';
+import { InvitationsRowSecurity1790000000815 } from './1790000000815-invitations-row-security.js';
+import { ApiKeys1790000000840 } from './1790000000840-api-keys.js';
+import { ApiKeysRowSecurity1790000000845 } from './1790000000845-api-keys-row-security.js';
+import { DeadLetterRetries1790000000850 } from './1790000000850-dead-letter-retries.js';
+import { DeadLetterRetriesIndex1790000000852 } from './1790000000852-dead-letter-retries-index.js';
 import { RowSecurity1790000000100 } from './1790000000100-row-security.js';
 import { CitusByUser1790000009000 } from './scale-out/1790000009000-citus-by-user.js';
 import { UserLifecycle1790000000400 } from './1790000000400-user-lifecycle.js';
@@ -43,6 +55,13 @@ export const NestAuthMigrations = [
   SignInLimits1790000000730,
   ExternalFlows1790000000740,
   Revocation1790000000750,
+  OneTimeTokens1790000000800,
+  Invitations1790000000810,
+  SecondFactors1790000000820,
+  SecondFactorPolicy1790000000830,
+  ApiKeys1790000000840,
+  DeadLetterRetries1790000000850,
+  DeadLetterRetriesIndex1790000000852,
 ] as const;
 
 /**
@@ -57,6 +76,11 @@ export const NestAuthRlsMigrations = [
   GrantsRowSecurity1790000000715,
   SignInLimitsRowSecurity1790000000735,
   ExternalFlowsRowSecurity1790000000745,
+  OneTimeTokensRowSecurity1790000000805,
+  InvitationsRowSecurity1790000000815,
+  SecondFactorsRowSecurity1790000000825,
+  SecondFactorPolicyRowSecurity1790000000835,
+  ApiKeysRowSecurity1790000000845,
 ] as const;
 
 /**

@@ -4,11 +4,28 @@ const SUFFIX = 'revoked';
 const EXPIRY = 'OLD.expires_at IS DISTINCT FROM NEW.expires_at';
 const ENTRY = '(OLD.effect, OLD.expires_at) IS DISTINCT FROM (NEW.effect, NEW.expires_at)';
 
+type Trigger = readonly [table: string, on: string, when: string | undefined, tag: readonly string[]];
+
+const TENANT: Trigger = [
+  'nest_auth_tenants',
+  'UPDATE OF is_active, second_factor_policy',
+  '(OLD.is_active, OLD.second_factor_policy) IS DISTINCT FROM (NEW.is_active, NEW.second_factor_policy)',
+  ['tenant', 'id'],
+];
+
+/** As long as a tenant could demand no second factor. */
+const TENANT_BEFORE_POLICY: Trigger = [
+  'nest_auth_tenants',
+  'UPDATE OF is_active',
+  'OLD.is_active <> NEW.is_active',
+  ['tenant', 'id'],
+];
+
 /**
  * When something is taken away, and under which tag it is told: a word, and the columns whose ids follow it. Nothing
  * for what only comes new, so that creating a user, an access or a session costs nothing.
  */
-const TRIGGERS: readonly (readonly [table: string, on: string, when: string | undefined, tag: readonly string[]])[] = [
+const TRIGGERS: readonly Trigger[] = [
   [
     'nest_auth_users',
     'UPDATE OF status, security_stamp, deleted_at',
@@ -56,7 +73,7 @@ const TRIGGERS: readonly (readonly [table: string, on: string, when: string | un
   // Which roles have it the row does not say: those of everybody are read again.
   ['nest_auth_permissions', 'UPDATE OF name', 'OLD.name <> NEW.name', ['roles']],
   ['nest_auth_permissions', 'DELETE', undefined, ['roles']],
-  ['nest_auth_tenants', 'UPDATE OF is_active', 'OLD.is_active <> NEW.is_active', ['tenant', 'id']],
+  TENANT,
   ['nest_auth_tenants', 'DELETE', undefined, ['tenant', 'id']],
   [
     'nest_auth_sessions',
@@ -85,16 +102,26 @@ const FUNCTION = `CREATE FUNCTION nest_auth_tell_revoked() RETURNS trigger LANGU
       RETURN NULL;
     END $$`;
 
-/** The triggers alone; what they call stays. */
-export const CREATE_REVOCATION_TRIGGERS = TRIGGERS.map(
-  ([table, on, when, tag]) =>
-    `CREATE TRIGGER ${nameOf(table, on)} AFTER ${on} ON ${table} FOR EACH ROW
+const create = ([table, on, when, tag]: Trigger): string =>
+  `CREATE TRIGGER ${nameOf(table, on)} AFTER ${on} ON ${table} FOR EACH ROW
       ${when === undefined ? '' : `WHEN (${when})`}
-      EXECUTE FUNCTION nest_auth_tell_revoked(${tag.map((part) => `'${part}'`).join(', ')})`,
-);
+      EXECUTE FUNCTION nest_auth_tell_revoked(${tag.map((part) => `'${part}'`).join(', ')})`;
 
-export const DROP_REVOCATION_TRIGGERS = TRIGGERS.map(([table, on]) => `DROP TRIGGER ${nameOf(table, on)} ON ${table}`);
+const drop = ([table, on]: Trigger): string => `DROP TRIGGER ${nameOf(table, on)} ON ${table}`;
 
-export const CREATE_REVOCATION = [FUNCTION, ...CREATE_REVOCATION_TRIGGERS];
+/** The triggers alone; what they call stays. */
+export const CREATE_REVOCATION_TRIGGERS = TRIGGERS.map(create);
+
+export const DROP_REVOCATION_TRIGGERS = TRIGGERS.map(drop);
+
+export const CREATE_TENANT_TRIGGER = create(TENANT);
+export const CREATE_TENANT_TRIGGER_BEFORE_POLICY = create(TENANT_BEFORE_POLICY);
+export const DROP_TENANT_TRIGGER = drop(TENANT);
+
+/** As they were made first: a column that came later is not there yet. */
+export const CREATE_REVOCATION = [
+  FUNCTION,
+  ...TRIGGERS.map((trigger) => create(trigger === TENANT ? TENANT_BEFORE_POLICY : trigger)),
+];
 
 export const DROP_REVOCATION = [...DROP_REVOCATION_TRIGGERS, 'DROP FUNCTION nest_auth_tell_revoked()'];

@@ -18,6 +18,14 @@ export { RoleService } from './access/role.service.js';
 export { ActivityService } from './audit/activity.service.js';
 export { type LifecycleDependent, LifecycleDependents } from './account/lifecycle-dependents.js';
 export type { LegacyHashInput } from './account/imported-hash.policy.js';
+export { PasswordPolicy } from './account/password-policy.service.js';
+export type {
+  BreachCheckOptions,
+  PasswordAbout,
+  PasswordIssue,
+  PasswordIssueCode,
+  PasswordPolicyOptions,
+} from './account/password-policy.types.js';
 export { PasswordService, type PasswordSettings } from './account/password.service.js';
 export { LIFECYCLE_JOBS, type LifecycleJob } from './lifecycle/lifecycle-jobs.js';
 export { UserLifecycleService } from './lifecycle/user-lifecycle.service.js';
@@ -25,12 +33,33 @@ export { UserStatisticsService } from './lifecycle/user-statistics.service.js';
 export { AuthService } from './session/auth.service.js';
 export { generateSessionKeys } from './session/session-keys.policy.js';
 export { RateLimitService } from './rate-limit/rate-limit.service.js';
+export { NestAuthOneTimeToken } from './recovery/one-time-token.entity.js';
+export { PasswordRecoveryService } from './recovery/password-recovery.service.js';
+export { RequestedProof, RequestedReset } from './recovery/recovery.types.js';
+export type {
+  EmailChangeInput,
+  PasswordChangeInput,
+  PasswordResetInput,
+  PasswordResetRequest,
+  PhoneChangeInput,
+  ProofForm,
+  ProofInput,
+  Reauthentication,
+  RecoveryOptions,
+  RecoveryPurpose,
+  RequestVerificationOptions,
+  RevealedProof,
+} from './recovery/recovery.types.js';
+export { VerificationService } from './recovery/verification.service.js';
 export { SessionService } from './session/session.service.js';
 export { externalAccountId } from './external/external-account.policy.js';
 export { ExternalSignInService } from './external/external-sign-in.service.js';
 export { EXTERNAL_FLOW_COOKIE } from './external/flow-cookie.js';
+export { InvitationService } from './invitation/invitation.service.js';
 export { TenantService } from './tenant/tenant.service.js';
 export { UserService } from './user.service.js';
+export { ApiKeyService } from './api-key/api-key.service.js';
+export { ServiceAccountService } from './api-key/service-account.service.js';
 
 // Guards
 export { AccessGate } from './guard/access-gate.js';
@@ -38,12 +67,21 @@ export { AuthGuard, PermissionsGuard, PlatformGuard, RolesGuard, ServiceGuard } 
 export { AuthInterceptor } from './guard/auth.interceptor.js';
 export {
   CurrentAccess,
+  CurrentApiKey,
   type CurrentOptions,
   CurrentService,
   CurrentTenant,
   CurrentUser,
 } from './guard/current.decorators.js';
-export { Permissions, PlatformOnly, Public, Roles, ServiceOnly } from './guard/guard.decorators.js';
+export {
+  AllowApiKeys,
+  Permissions,
+  PlatformOnly,
+  Public,
+  Roles,
+  ServiceOnly,
+  SessionOnly,
+} from './guard/guard.decorators.js';
 export type {
   AccessRequirement,
   AuthPrincipal,
@@ -69,8 +107,47 @@ export { NestAuthActivity } from './audit/activity.entity.js';
 export { NestAuthRefreshToken } from './session/refresh-token.entity.js';
 export { NestAuthRateLimit } from './rate-limit/rate-limit.entity.js';
 export { NestAuthSession } from './session/session.entity.js';
+export {
+  NestAuthSecondFactor,
+  NestAuthSecondFactorChallenge,
+  NestAuthSecondFactorState,
+} from './mfa/second-factor.entities.js';
+export type {
+  CompleteSignInInput,
+  DeviceTrust,
+  CompleteEnrolmentInput,
+  EnableCodesOptions,
+  EnabledCodes,
+  EnableTwoFactorOptions,
+  EnrolledFactor,
+  KeepSessionOptions,
+  RecoveryCodes,
+  ResetTwoFactorOptions,
+  RequiredEnrolment,
+  SecondFactorChallenge,
+  SecondFactorKind,
+  SecondFactorMethod,
+  SecondFactorProof,
+  SecondFactors,
+  SecondFactorSignIn,
+  SendCodeInput,
+  TwoFactorEnrolment,
+} from './mfa/second-factor.types.js';
+export { NestAuthSecondFactorCode } from './mfa/code-factor.entity.js';
+export { SecondFactorCodeService } from './mfa/code-factor.service.js';
+export { RequiredEnrolmentService } from './mfa/required-enrolment.service.js';
+export { SecretRotationService } from './mfa/rotation.service.js';
+export type { RotateSecretsOptions, RotateSecretsResult } from './mfa/rotation.types.js';
+export { NestAuthTrustedDevice } from './mfa/trusted-device.entity.js';
+export { type RemovedSecondFactors, TrustedDeviceService } from './mfa/trusted-device.service.js';
+export { TwoFactorService } from './mfa/two-factor.service.js';
+export type { TwoFactorOptions } from './mfa/two-factor.settings.js';
+export type { SecretKey, SecretOptions } from './secret/secret.settings.js';
 export { ExternalFlowPurposeEnum, NestAuthExternalFlow } from './external/external-flow.entity.js';
+export { NestAuthInvitation } from './invitation/invitation.entity.js';
 export { NestAuthSignInFailure, NestAuthSignInTotal } from './session/sign-in-failure.entities.js';
+export { NestAuthApiKey, NestAuthServiceAccountKey } from './api-key/api-key.entities.js';
+export { NestAuthServiceAccount } from './api-key/service-account.entity.js';
 export { NestAuthTenant } from './tenant/tenant.entity.js';
 
 // Vocabulary
@@ -176,11 +253,30 @@ export type {
   SessionOptions,
   SessionTokens,
   SignInContext,
+  DeviceContext,
   SignInInput,
   SignInRefusal,
   SignInResult,
   VerifyAccessTokenOptions,
 } from './session/session.types.js';
+export type {
+  ApiKey,
+  ApiKeyEndReason,
+  ApiKeyLifetime,
+  ApiKeyOfServiceAccount,
+  ApiKeyOfUser,
+  ApiKeyOptions,
+  ApiKeyOwner,
+  ApiKeyPrincipal,
+  CreateApiKeyInput,
+  CreateServiceAccountInput,
+  IssuedApiKey,
+  ListApiKeysOptions,
+  ListServiceAccountsOptions,
+  RotateApiKeyOptions,
+  ServiceAccountPrincipal,
+  UserKeyPrincipal,
+} from './api-key/api-key.types.js';
 export type {
   BeginExternalOptions,
   ExternalAnswer,
@@ -196,10 +292,22 @@ export type {
   LinkedIdentity,
 } from './external/external.types.js';
 export {
+  type AcceptedInvitation,
+  type AcceptInvitationInput,
+  type Invitation,
+  type InvitationOptions,
+  type InvitationPreview,
+  InvitationStatusEnum,
+  IssuedInvitation,
+  type ListInvitationsOptions,
+  type SendInvitationInput,
+} from './invitation/invitation.types.js';
+export {
   type CreateTenantInput,
   type GetTenantsOptions,
   NIL_UUID,
   type TenantFilter,
+  type SecondFactorPolicy,
   TenantModeEnum,
   type UpdateTenantInput,
 } from './tenant/tenant.types.js';
@@ -227,18 +335,31 @@ export {
   type VerifyActivitiesOptions,
   type VerifyActivitiesResult,
 } from './audit/activity-seal.types.js';
-export { type Actor, ActorTypeEnum, type IdentityFacts } from './audit/activity.types.js';
+export { type ActingKey, type Actor, ActorTypeEnum, type IdentityFacts } from './audit/activity.types.js';
 export { IdentityContext } from './audit/identity-context.js';
 export { IdentityContextMiddleware } from './http/identity-context.middleware.js';
 
 // Events
 export {
+  InvitationAcceptedEvent,
+  InvitationDeclinedEvent,
+  InvitationEvent,
+  InvitationResentEvent,
+  InvitationRevokedEvent,
+  InvitationSentEvent,
+  EmailChangeRequestedEvent,
+  ApiKeyCreatedEvent,
+  ApiKeyRotatedEvent,
+  ApiKeysRevokedEvent,
   NestAuthEvent,
   type NestAuthEventName,
   NestAuthEvents,
+  PasswordResetEvent,
+  PasswordResetRequestedEvent,
   PermissionCreatedEvent,
   PermissionDeletedEvent,
   PermissionUpdatedEvent,
+  PhoneChangeRequestedEvent,
   PlatformAccessChangedEvent,
   PlatformAccessPermissionChangedEvent,
   RefreshTokenReusedEvent,
@@ -247,6 +368,21 @@ export {
   RoleParentsChangedEvent,
   RolePermissionsChangedEvent,
   RoleUpdatedEvent,
+  ServiceAccountCreatedEvent,
+  ServiceAccountDeletedEvent,
+  ServiceAccountDisabledEvent,
+  ServiceAccountEnabledEvent,
+  RecoveryCodesReplacedEvent,
+  RecoveryCodeUsedEvent,
+  SecondFactorBegunEvent,
+  SecondFactorChallengedEvent,
+  SecondFactorCodeRequestedEvent,
+  SecondFactorDisabledEvent,
+  SecondFactorEnabledEvent,
+  SecondFactorEvent,
+  SecondFactorResetEvent,
+  TrustedDeviceAddedEvent,
+  TrustedDevicesRevokedEvent,
   SessionsRevokedEvent,
   SessionTenantSwitchedEvent,
   TenantBypassedEvent,
@@ -275,6 +411,7 @@ export {
   UserSoftDeletedEvent,
   UserUnlockedEvent,
   UserUpdatedEvent,
+  VerificationRequestedEvent,
 } from './events/nest-auth.events.js';
 
 // Scheduled jobs
@@ -305,10 +442,30 @@ export { OnIdentityEvent } from './feed/subscriber.decorator.js';
 export { type ReceivedWebhook, verifyWebhook } from './webhook/webhook.signature.js';
 export type { WebhookOptions } from './webhook/webhook.types.js';
 
+// Messages
+export { combineSenders } from './delivery/combined.sender.js';
+export type { DeliveryLinks, DeliveryOptions } from './delivery/delivery.types.js';
+export type {
+  CodeKind,
+  CodeNotification,
+  LinkKind,
+  LinkNotification,
+  NoticeKind,
+  NoticeNotification,
+  Notification,
+  NotificationChannel,
+  NotificationKind,
+  NotificationOf,
+  NotificationSender,
+} from './delivery/notification.types.js';
+export { PostponedError, UndeliverableError } from './feed/undeliverable.error.js';
+
 // Errors
 export {
   type CommitOutcome,
   CommitOutcomeUnknownError,
+  SecondFactorEnrolmentRequiredError,
+  SecondFactorRequiredError,
   isNestAuthError,
   NEST_AUTH_ERRORS,
   NestAuthError,

@@ -25,11 +25,15 @@ import { AuditSettings } from './audit/audit.settings.js';
 import { EntityActivitySubscriber } from './audit/entity-activity.subscriber.js';
 import { EntityWriteSubscriber } from './account/entity-write.subscriber.js';
 import { LifecycleDependents } from './account/lifecycle-dependents.js';
+import { PasswordPolicy } from './account/password-policy.service.js';
+import { ApiKeyService } from './api-key/api-key.service.js';
+import { ServiceAccountService } from './api-key/service-account.service.js';
 import { PasswordService } from './account/password.service.js';
 import { NestAuthError } from './errors/nest-auth.error.js';
 import { ExternalSignInService } from './external/external-sign-in.service.js';
 import { IdentityFeedService } from './feed/identity-feed.service.js';
 import { EventPublisher } from './events/event-publisher.js';
+import { InvitationService } from './invitation/invitation.service.js';
 import { JobHistoryService } from './job/job-history.service.js';
 import { assertRowSecurity } from './isolation/row-security.check.js';
 import { TenantContext } from './isolation/tenant-context.js';
@@ -37,7 +41,10 @@ import { AccessGate } from './guard/access-gate.js';
 import { UserLifecycleService } from './lifecycle/user-lifecycle.service.js';
 import { UserStatisticsService } from './lifecycle/user-statistics.service.js';
 import { NestAuthEntities } from './nest-auth.entities.js';
+import { deliveryProviders } from './nest-auth.delivery.js';
+import { apiKeyProviders } from './nest-auth.api-keys.js';
 import { externalProviders } from './nest-auth.external.js';
+import { invitationProviders } from './nest-auth.invitations.js';
 import type {
   NestAuthModuleAsyncOptions,
   NestAuthModuleOptions,
@@ -52,6 +59,16 @@ import { sessionProviders } from './nest-auth.sessions.js';
 import { subscriberProviders } from './nest-auth.subscribers.js';
 import { userProviders } from './nest-auth.users.js';
 import { RateLimitService } from './rate-limit/rate-limit.service.js';
+import { mfaProviders } from './nest-auth.mfa.js';
+import { factorProviders } from './nest-auth.factors.js';
+import { recoveryProviders } from './nest-auth.recovery.js';
+import { SecondFactorCodeService } from './mfa/code-factor.service.js';
+import { RequiredEnrolmentService } from './mfa/required-enrolment.service.js';
+import { SecretRotationService } from './mfa/rotation.service.js';
+import { TrustedDeviceService } from './mfa/trusted-device.service.js';
+import { TwoFactorService } from './mfa/two-factor.service.js';
+import { PasswordRecoveryService } from './recovery/password-recovery.service.js';
+import { VerificationService } from './recovery/verification.service.js';
 import { AuthService } from './session/auth.service.js';
 import { SessionService } from './session/session.service.js';
 import { Ownership } from './tenant/ownership.operations.js';
@@ -85,8 +102,19 @@ const PUBLIC_SERVICES = [
   AuthService,
   SessionService,
   RateLimitService,
+  ApiKeyService,
+  ServiceAccountService,
   AccessGate,
   ExternalSignInService,
+  VerificationService,
+  TwoFactorService,
+  TrustedDeviceService,
+  SecondFactorCodeService,
+  RequiredEnrolmentService,
+  SecretRotationService,
+  PasswordRecoveryService,
+  InvitationService,
+  PasswordPolicy,
   PasswordService,
   TenantContext,
   LifecycleDependents,
@@ -158,6 +186,11 @@ function define({ dataSource, isGlobal = true, guardAllRoutes = false }: Wiring,
       ...userProviders(SETTINGS),
       ...sessionProviders(SETTINGS),
       ...externalProviders(SETTINGS),
+      ...recoveryProviders(SETTINGS),
+      ...mfaProviders(SETTINGS),
+      ...factorProviders(),
+      ...invitationProviders(SETTINGS),
+      ...apiKeyProviders(SETTINGS),
       ...revocationProviders(SETTINGS),
       {
         provide: Delegation,
@@ -191,8 +224,15 @@ function define({ dataSource, isGlobal = true, guardAllRoutes = false }: Wiring,
       ...[UserLifecycleService, UserStatisticsService, ActivityService].map(publicService),
       ...[IdentityFeedService, JobHistoryService, AuthService, SessionService].map(publicService),
       ...[ExternalSignInService, RateLimitService].map(publicService),
+      ...[VerificationService, PasswordRecoveryService].map(publicService),
+      publicService(TwoFactorService),
+      ...[TrustedDeviceService, SecondFactorCodeService, RequiredEnrolmentService].map(publicService),
+      publicService(SecretRotationService),
+      publicService(InvitationService),
+      ...[ApiKeyService, ServiceAccountService].map(publicService),
       publicService(AccessGate),
       ...guardProviders(SETTINGS, guardAllRoutes),
+      ...deliveryProviders(SETTINGS),
       ...subscriberProviders(SETTINGS),
       {
         provide: DECLARED_PERMISSIONS,

@@ -1,12 +1,18 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
+import type { PasswordPolicyOptions } from './account/password-policy.types.js';
+import type { ApiKeyOptions } from './api-key/api-key.types.js';
 import type { PasswordSettings } from './account/password.service.js';
 import type { UserHooks } from './account/user-hooks.js';
 import type { ExternalSignInOptions, IdentityProvider } from './external/external.types.js';
+import type { DeliveryOptions } from './delivery/delivery.types.js';
 import type { WebhookOptions } from './webhook/webhook.types.js';
 import type { SubscriberSettings } from './feed/feed.types.js';
+import type { TwoFactorOptions } from './mfa/two-factor.settings.js';
+import type { RecoveryOptions } from './recovery/recovery.types.js';
 import type { RlsOptions } from './isolation/isolation.types.js';
 import type { DelegationMode } from './access/access.settings.js';
 import type { PermissionRegistry } from './access/registry.types.js';
+import type { InvitationOptions } from './invitation/invitation.types.js';
 import type { LifecycleOptions } from './lifecycle/lifecycle.types.js';
 import type { RateLimitOptions } from './rate-limit/rate-limit.types.js';
 import type { LockoutOptions } from './session/lockout.settings.js';
@@ -36,8 +42,8 @@ export interface NestAuthModuleOptions {
      */
     readonly defaultRegion?: string;
   };
-  /** Strength and load of argon2id. The defaults are OWASP's; weaker ones are refused. */
-  readonly password?: Partial<PasswordSettings>;
+  /** Which passwords are accepted; strength and load of argon2id. The defaults are OWASP's; weaker ones are refused. */
+  readonly password?: PasswordPolicyOptions & Partial<PasswordSettings>;
   readonly access?: {
     /** Further guards (namespaces of roles and permissions) beside `admin` and `portal`. @default [] */
     readonly guards?: readonly string[];
@@ -98,12 +104,22 @@ export interface NestAuthModuleOptions {
   readonly subscribers?: Partial<SubscriberSettings>;
   /** Addresses that are told what happens, with signed requests; each is a durable subscriber. @default [] */
   readonly webhooks?: readonly WebhookOptions[];
+  /** Who sends the mails of invitations, verification, recovery and second factors, and where their links lead. */
+  readonly delivery?: DeliveryOptions;
   /** Grace periods of the users' life, and the size of the batches. A tenant may have periods of its own. */
   readonly lifecycle?: LifecycleOptions;
   /** Sessions and their tokens, for `AuthService`. */
   readonly session?: SessionOptions;
   /** Keys of one-time tokens and of what is stored encrypted. */
   readonly secrets?: SecretOptions;
+  /** How long invitations are good, and are kept. */
+  readonly invitations?: InvitationOptions;
+  /** Second factors, for `TwoFactorService`. */
+  readonly twoFactor?: TwoFactorOptions;
+  /** Links and codes by which somebody proves an address, or comes back without the password. */
+  readonly recovery?: RecoveryOptions;
+  /** API keys of users and of service accounts, for `ApiKeyService`. With the group, which may be `{}`, they are in use. */
+  readonly apiKeys?: ApiKeyOptions;
   /** How many passwords may be tried against an account. */
   readonly lockout?: LockoutOptions;
   /** How often one network, user, tenant or key may do something. */

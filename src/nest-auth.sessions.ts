@@ -1,6 +1,7 @@
 import type { InjectionToken, Provider } from '@nestjs/common';
 import { CreateUserOperations } from './account/create-user.operations.js';
 import { LifecycleDependents } from './account/lifecycle-dependents.js';
+import { PasswordPolicy } from './account/password-policy.service.js';
 import { PasswordService } from './account/password.service.js';
 import { AccessDependents } from './access/access-dependents.js';
 import { EventPublisher } from './events/event-publisher.js';
@@ -29,30 +30,30 @@ export function sessionProviders(settings: InjectionToken): Provider[] {
     },
     {
       provide: SessionOperations,
-      inject: [TransactionHost, EventPublisher, SessionSettings, LifecycleDependents, AccessDependents],
+      inject: [TransactionHost, EventPublisher, settings, LifecycleDependents, AccessDependents],
       useFactory: (
         host: TransactionHost,
         events: EventPublisher,
-        session: SessionSettings,
+        { session, twoFactor }: NestAuthSettings,
         users: LifecycleDependents,
         accesses: AccessDependents,
       ) => {
-        const sessions = new SessionOperations(host, events, session);
+        const sessions = new SessionOperations(host, events, session, twoFactor.platform);
         sessions.register(users, accesses);
         return sessions;
       },
     },
     {
       provide: AuthOperations,
-      inject: [TransactionHost, EventPublisher, PasswordService, AccessTokenSigner, SessionSettings, LockoutOperations],
+      inject: [TransactionHost, EventPublisher, PasswordService, AccessTokenSigner, settings, LockoutOperations],
       useFactory: (
         host: TransactionHost,
         events: EventPublisher,
         passwords: PasswordService,
         signer: AccessTokenSigner,
-        session: SessionSettings,
+        { session, twoFactor }: NestAuthSettings,
         lockout: LockoutOperations,
-      ) => new AuthOperations(host, events, passwords, signer, session, lockout),
+      ) => new AuthOperations(host, events, passwords, signer, session, lockout, twoFactor.platform),
     },
     {
       provide: PurgeOperations,
@@ -67,15 +68,24 @@ export function sessionProviders(settings: InjectionToken): Provider[] {
     },
     {
       provide: SignUpOperations,
-      inject: [TransactionHost, CreateUserOperations, PasswordService, AuthOperations, Tenancy, SessionSettings],
+      inject: [
+        TransactionHost,
+        CreateUserOperations,
+        PasswordService,
+        PasswordPolicy,
+        AuthOperations,
+        Tenancy,
+        SessionSettings,
+      ],
       useFactory: (
         host: TransactionHost,
         creations: CreateUserOperations,
         passwords: PasswordService,
+        policy: PasswordPolicy,
         auth: AuthOperations,
         tenancy: Tenancy,
         session: SessionSettings,
-      ) => new SignUpOperations(host, creations, passwords, auth, tenancy, session),
+      ) => new SignUpOperations(host, creations, passwords, policy, auth, tenancy, session),
     },
     {
       provide: LockoutOperations,

@@ -1,15 +1,19 @@
 import { assertStrongEnough, DEFAULT_PASSWORD_SETTINGS, type PasswordSettings } from './account/password.service.js';
+import { PASSWORD_POLICY_FIELDS, PasswordPolicySettings } from './account/password-policy.settings.js';
 import { isRegion } from './account/contact.policy.js';
 import type { UserHooks } from './account/user-hooks.js';
 import { type DelegationMode, DELEGATIONS } from './access/access.settings.js';
 import type { PermissionRegistry } from './access/registry.types.js';
+import { API_KEY_FIELDS, ApiKeySettings } from './api-key/api-key.settings.js';
 import { RoleGuardEnum } from './access/access.types.js';
 import { NestAuthError } from './errors/nest-auth.error.js';
 import { isUuid } from './errors/input.js';
 import { EXTERNAL_SIGN_IN_FIELDS, ExternalSettings } from './external/external.settings.js';
+import { DELIVERY_FIELDS, DeliverySettings } from './delivery/delivery.settings.js';
 import type { WebhookOptions } from './webhook/webhook.types.js';
 import { checkWebhooks } from './webhook/webhook.policy.js';
 import type { SubscriberSettings } from './feed/feed.types.js';
+import { INVITATION_FIELDS, InvitationSettings } from './invitation/invitation.settings.js';
 import type { RlsOptions } from './isolation/isolation.types.js';
 import { GRACE_FIELDS, unitOf } from './lifecycle/lifecycle-input.policy.js';
 import { DEFAULT_LIFECYCLE, LifecycleSettings, MAX_CHUNK_SIZE, MAX_GRACE } from './lifecycle/lifecycle.settings.js';
@@ -19,6 +23,8 @@ import { RATE_LIMIT_FIELDS, RateLimitSettings } from './rate-limit/rate-limit.se
 import { LOCKOUT_FIELDS, LockoutSettings } from './session/lockout.settings.js';
 import { REVOCATION_FIELDS, RevocationSettings } from './revocation/revocation.settings.js';
 import { GUARD_FIELDS, GuardSettings } from './guard/guard.settings.js';
+import { RECOVERY_FIELDS, RecoverySettings } from './recovery/recovery.settings.js';
+import { TWO_FACTOR_FIELDS, TwoFactorSettings } from './mfa/two-factor.settings.js';
 import { SECRET_FIELDS, SecretSettings } from './secret/secret.settings.js';
 import { SESSION_FIELDS, SessionSettings } from './session/session.settings.js';
 import { NIL_UUID, TenantModeEnum } from './tenant/tenant.types.js';
@@ -31,6 +37,7 @@ export interface NestAuthSettings {
   readonly defaultTenantId: string | null;
   readonly defaultRegion: string | undefined;
   readonly password: PasswordSettings;
+  readonly passwordPolicy: PasswordPolicySettings;
   readonly guards: readonly string[];
   readonly delegation: DelegationMode;
   readonly declared: readonly PermissionRegistry[];
@@ -45,7 +52,11 @@ export interface NestAuthSettings {
   readonly lifecycle: LifecycleSettings;
   readonly session: SessionSettings;
   readonly secrets: SecretSettings;
+  readonly invitations: InvitationSettings;
+  readonly apiKeys: ApiKeySettings;
   readonly revocation: RevocationSettings;
+  readonly twoFactor: TwoFactorSettings;
+  readonly recovery: RecoverySettings;
   readonly lockout: LockoutSettings;
   readonly rateLimits: RateLimitSettings;
   readonly external: ExternalSettings;
@@ -53,6 +64,7 @@ export interface NestAuthSettings {
   readonly hooks: UserHooks;
   readonly subscribers: SubscriberSettings;
   readonly webhooks: readonly WebhookOptions[];
+  readonly delivery: DeliverySettings;
   /** Undefined where row-level security is off. */
   readonly rls: RlsOptions | undefined;
 }
@@ -76,7 +88,7 @@ type ListOption = (typeof LIST_OPTIONS)[number];
 const KNOWN: Readonly<Record<Exclude<keyof NestAuthModuleOptions, ListOption>, readonly string[]>> = {
   tenant: ['mode', 'defaultTenantId'],
   phone: ['defaultRegion'],
-  password: Object.keys(DEFAULT_PASSWORD_SETTINGS),
+  password: [...Object.keys(DEFAULT_PASSWORD_SETTINGS), ...PASSWORD_POLICY_FIELDS],
   access: ['guards', 'delegation', 'registry'],
   audit: ['sealKeys'],
   transaction: ['retries', 'onEscape', 'operationTimeoutMs'],
@@ -85,10 +97,15 @@ const KNOWN: Readonly<Record<Exclude<keyof NestAuthModuleOptions, ListOption>, r
   subscribers: ['enabled', 'pollMs', 'leaseMs', 'batchSize', 'maxLagMs', 'listen'],
   log: ['failedTransactions', 'refusals'],
   telemetry: OBSERVED,
+  delivery: DELIVERY_FIELDS,
   lifecycle: Object.keys(DEFAULT_LIFECYCLE),
   session: SESSION_FIELDS,
   secrets: SECRET_FIELDS,
+  invitations: INVITATION_FIELDS,
+  apiKeys: API_KEY_FIELDS,
   revocation: REVOCATION_FIELDS,
+  twoFactor: TWO_FACTOR_FIELDS,
+  recovery: RECOVERY_FIELDS,
   lockout: LOCKOUT_FIELDS,
   rateLimits: RATE_LIMIT_FIELDS,
   externalSignIn: EXTERNAL_SIGN_IN_FIELDS,
@@ -127,11 +144,14 @@ export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSetti
   const passwordSettings = { ...DEFAULT_PASSWORD_SETTINGS, ...password };
   assertStrongEnough(passwordSettings);
   const session = new SessionSettings(options.session, phone.defaultRegion);
+  const guard = new GuardSettings(options.guard);
+  const secrets = new SecretSettings(options.secrets);
   return {
     tenantMode,
     defaultTenantId,
     defaultRegion: phone.defaultRegion,
     password: passwordSettings,
+    passwordPolicy: new PasswordPolicySettings(password),
     guards: readGuards(access.guards ?? []),
     delegation: readDelegation(access.delegation),
     declared: readDeclared(access.registry),
@@ -150,15 +170,20 @@ export function readSettings(options: NestAuthModuleOptions = {}): NestAuthSetti
     logRefusals: oneOf('log.refusals', log.refusals ?? 'debug', REFUSAL_LEVELS),
     telemetry: readTelemetry(options.telemetry),
     session,
-    secrets: new SecretSettings(options.secrets),
+    secrets,
+    invitations: new InvitationSettings(options.invitations),
     external: new ExternalSettings(options.identityProviders ?? [], options.externalSignIn ?? {}, session.isInUse),
+    twoFactor: new TwoFactorSettings(options.twoFactor),
+    recovery: new RecoverySettings(options.recovery),
+    apiKeys: new ApiKeySettings(options.apiKeys, guard.takesApiKeys),
     lockout: new LockoutSettings(options.lockout),
     rateLimits: new RateLimitSettings(options.rateLimits),
     revocation: new RevocationSettings(options.revocation),
-    guard: new GuardSettings(options.guard),
+    guard,
     hooks: user,
     subscribers: readSubscribers(options.subscribers ?? {}),
     webhooks: checkWebhooks(options.webhooks ?? []),
+    delivery: new DeliverySettings(options.delivery, secrets.isInUse),
     rls: readRls(options.rls ?? false),
   };
 }

@@ -1,9 +1,12 @@
 import { Logger, type Provider } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { EventEmitter2 } from '@nestjs/event-emitter';
+import { notificationSubscribers } from './delivery/notification.subscriber.js';
 import { NotifyBridge } from './feed/notify-bridge.js';
 import { SubscriberRunner } from './feed/subscriber.runner.js';
 import { TenantContext } from './isolation/tenant-context.js';
+import { NotificationSources } from './nest-auth.delivery.js';
 import type { NestAuthSettings } from './nest-auth.settings.js';
 import { webhookSubscriber } from './webhook/webhook.subscriber.js';
 import { ownConnection } from './transaction/own-connection.js';
@@ -14,7 +17,15 @@ export function subscriberProviders(settings: symbol): Provider[] {
   return [
     {
       provide: SubscriberRunner,
-      inject: [TransactionHost, TenantContext, EventEmitter2, DiscoveryService, MetadataScanner, settings],
+      inject: [
+        TransactionHost,
+        TenantContext,
+        EventEmitter2,
+        DiscoveryService,
+        MetadataScanner,
+        NotificationSources,
+        settings,
+      ],
       useFactory: makeRunner,
     },
   ];
@@ -26,11 +37,14 @@ function makeRunner(
   emitter: EventEmitter2,
   discovery: DiscoveryService,
   scanner: MetadataScanner,
-  { subscribers: settings, webhooks }: NestAuthSettings,
+  { sources }: NotificationSources,
+  { subscribers: settings, webhooks, delivery }: NestAuthSettings,
 ): SubscriberRunner {
   const logger = new Logger('NestAuthSubscriber');
   const report = (message: string, error: unknown): void =>
     logger.error(message, error instanceof Error ? error.stack : String(error));
+  const query = <T>(fn: (manager: EntityManager) => Promise<T>): Promise<T> =>
+    context.asPlatform(() => host.operate(undefined, fn));
   const bridge = settings.listen ? makeBridge(host, settings.pollMs, report) : undefined;
   return new SubscriberRunner(
     {
@@ -39,12 +53,12 @@ function makeRunner(
       emitter,
       bridge,
       report,
-      query: (fn) => context.asPlatform(() => host.operate(undefined, fn)),
+      query,
       transaction: (timeoutMs, fn) => context.asPlatform(() => host.run(fn, { timeoutMs })),
       health: host.health,
     },
     settings,
-    webhooks.map(webhookSubscriber),
+    [...webhooks.map(webhookSubscriber), ...notificationSubscribers(delivery, sources, query)],
   );
 }
 

@@ -5,6 +5,7 @@ import { CreateUserOperations } from './account/create-user.operations.js';
 import { HookRunner } from './account/hook-runner.js';
 import { IdentityOperations } from './account/identity.operations.js';
 import { LifecycleDependents } from './account/lifecycle-dependents.js';
+import { PasswordPolicy } from './account/password-policy.service.js';
 import { PasswordService } from './account/password.service.js';
 import { UserFinder } from './account/user-finder.js';
 import { UserOperations } from './account/user.operations.js';
@@ -44,6 +45,12 @@ export function userProviders(settings: InjectionToken): Provider[] {
       ) => new CreateUserOperations(host, events, tenancy, hooks, delegation, defaultRegion),
     },
     {
+      provide: PasswordPolicy,
+      inject: [TransactionHost, settings],
+      useFactory: (host: TransactionHost, { passwordPolicy }: NestAuthSettings) =>
+        new PasswordPolicy(host, passwordPolicy),
+    },
+    {
       provide: UserOperations,
       inject: [EventPublisher, HookRunner, LifecycleDependents, Ownership, settings],
       useFactory: (
@@ -56,14 +63,15 @@ export function userProviders(settings: InjectionToken): Provider[] {
     },
     {
       provide: IdentityOperations,
-      inject: [TransactionHost, UserOperations, PasswordService, settings],
+      inject: [TransactionHost, UserOperations, PasswordService, PasswordPolicy, settings],
       useFactory: (
         host: TransactionHost,
         users: UserOperations,
         passwords: PasswordService,
+        policy: PasswordPolicy,
         { defaultRegion }: NestAuthSettings,
       ) => {
-        const identities = new IdentityOperations(host, users, passwords, defaultRegion);
+        const identities = new IdentityOperations(host, users, passwords, policy, defaultRegion);
         registerPort(host.dataSource, 'account', identities);
         return identities;
       },

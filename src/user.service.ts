@@ -14,6 +14,7 @@ import type {
 import { BulkCreateOperations } from './account/bulk-create.operations.js';
 import { CreateUserOperations } from './account/create-user.operations.js';
 import { IdentityOperations } from './account/identity.operations.js';
+import { aboutUser } from './account/password-about.policy.js';
 import { UserFinder } from './account/user-finder.js';
 import type { GetUserOptions, GetUsersOptions, UserPage } from './account/user-list.types.js';
 import type { NestAuthUser } from './account/user.entity.js';
@@ -81,12 +82,13 @@ export class UserService {
    * Creates a user with password, identities, access to the tenant and roles.
    *
    * Transaction: one statement; with `user` hooks, a transaction of its own unless one is joined. A plain password is
-   * hashed first, before a connection is taken; inside a transaction pass one from `PasswordService.hash`.
+   * judged by `PasswordPolicy` and hashed first, before a connection is taken; inside a transaction pass one from
+   * `PasswordService.hash`.
    * Tenancy: `tenantId` is optional in `SHARED` (no access without), built-in in `DISABLED`, required in `ISOLATED`.
    *
    * @throws `VALIDATION_FAILED`, `EMAIL_ALREADY_EXISTS`, `PHONE_ALREADY_EXISTS`, `IDENTITY_ALREADY_EXISTS`,
    *   `TENANT_REQUIRED`, `TENANT_NOT_FOUND`, `TENANT_SCOPE_MISMATCH`, `ROLE_NOT_FOUND`, `ROLE_SCOPE_MISMATCH`,
-   *   `HASHING_BUSY`. All leave nothing behind.
+   *   `PASSWORD_REFUSED`, `PASSWORD_CHECK_UNAVAILABLE`, `HASHING_BUSY`. All leave nothing behind.
    */
   createUser(
     data: CreateUserInput,
@@ -116,7 +118,8 @@ export class UserService {
     const pinned = this.transactions.pin(manager);
     // Everything that can be refused without the database is, before a password is hashed for nothing.
     const planned = this.creations.plan(data, null, tenantId, context, platform);
-    const creation = { ...planned, passwordHash: await this.identities.hashOf(data.password) };
+    const passwordHash = await this.identities.hashOf(data.password, aboutUser(data), pinned);
+    const creation = { ...planned, passwordHash };
     return this.transactions.perform(this.creations.needsTransaction, pinned, (m) =>
       this.creations.create(m, creation),
     );
@@ -358,7 +361,9 @@ export class UserService {
     roleIds: readonly string[],
     manager?: EntityManager,
   ): Promise<AccessDelta> {
-    return this.transactions.operate(manager, (m) => this.access.setUserAccessRoles(m, userId, tenantId, roleIds));
+    return this.transactions.operate(manager, (m) =>
+      this.access.roles.setUserAccessRoles(m, userId, tenantId, roleIds),
+    );
   }
 
   /** Takes the access to the tenant away, with its roles. Answers whether there was one. One statement. */

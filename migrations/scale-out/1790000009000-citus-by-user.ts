@@ -47,7 +47,17 @@ const BY_USER = [
   'nest_auth_platform_access_permissions',
   'nest_auth_sessions',
   'nest_auth_refresh_tokens',
+  'nest_auth_one_time_tokens',
+  'nest_auth_second_factors',
+  'nest_auth_second_factor_states',
+  'nest_auth_second_factor_challenges',
+  'nest_auth_second_factor_codes',
+  'nest_auth_trusted_devices',
+  'nest_auth_api_keys',
 ];
+
+/** With the tenant, in the order of their foreign keys: programs that work for it. */
+const BY_TENANT = ['nest_auth_service_accounts', 'nest_auth_service_account_keys'];
 
 /** What is counted against an account lies where the account would, whether or not there is one. */
 const BY_SUBJECT = ['nest_auth_sign_in_failures', 'nest_auth_sign_in_totals'];
@@ -56,6 +66,7 @@ const DISTRIBUTED = [
   ...REFERENCE,
   'nest_auth_users',
   ...BY_USER,
+  ...BY_TENANT,
   ...BY_SUBJECT,
   'nest_auth_identities',
   'nest_auth_rate_limits',
@@ -76,6 +87,10 @@ const UP = [
   `SELECT create_distributed_table('nest_auth_users', 'id', colocate_with => 'none')`,
   ...BY_USER.map(
     (table) => `SELECT create_distributed_table('${table}', 'user_id', colocate_with => 'nest_auth_users')`,
+  ),
+  ...BY_TENANT.map(
+    (table, index) =>
+      `SELECT create_distributed_table('${table}', 'tenant_id', colocate_with => '${index === 0 ? 'none' : BY_TENANT[0]}')`,
   ),
   ...BY_SUBJECT.map(
     (table) => `SELECT create_distributed_table('${table}', 'subject', colocate_with => 'nest_auth_users')`,

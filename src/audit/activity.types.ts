@@ -15,6 +15,15 @@ export interface Actor {
   readonly id?: string | undefined;
 }
 
+/** The key by which something is done: it bounds what may be given, as docs/api-keys.md says. */
+export interface ActingKey {
+  readonly id: string;
+  /** The tenant in which the key works; null for the platform. */
+  readonly tenantId: string | null;
+  /** Names of permissions, and wildcards, beyond which the key opens nothing. */
+  readonly scopes: readonly string[];
+}
+
 /** What is known about the request or job that the running code works for. */
 export interface IdentityFacts {
   /** @default `{ type: 'system' }` */
@@ -23,6 +32,8 @@ export interface IdentityFacts {
   readonly impersonatorId?: string | undefined;
   /** The session in which a user does it. */
   readonly sessionId?: string | undefined;
+  /** The API key by which it is done; it goes with `actor`, and does not outlive another one. */
+  readonly apiKey?: ActingKey | undefined;
   /** The tenant that activities belong to when nothing else tells. */
   readonly tenantId?: string | undefined;
   /** IPv4 or IPv6 address. */

@@ -51,13 +51,14 @@ export function activityInsert(parts: Omit<ActivityParts, 'type'> & { readonly t
       ${parts.subjectType}, ${parts.subjectId ?? userId}, ${before}, ${after}, ${withSession(parts.details)},
       facts.ip, facts.user_agent, facts.request_id
     from jsonb_to_record(${FACTS}::jsonb) as facts (id uuid, actor_type text, actor_id text, impersonator_id uuid,
-      tenant_id uuid, session_id uuid, ip inet, user_agent text, request_id text), ${parts.from}`;
+      tenant_id uuid, session_id uuid, key_id uuid, ip inet, user_agent text, request_id text), ${parts.from}`;
 }
 
 /** Under a name of its own: the details may be about another session than that in which it is done. */
 function withSession(details = 'null::jsonb'): string {
-  return `case when facts.session_id is null then ${details}
-        else coalesce(${details}, '{}') || jsonb_build_object('actorSessionId', facts.session_id) end`;
+  return `case when coalesce(facts.session_id, facts.key_id) is null then ${details}
+        else coalesce(${details}, '{}') || jsonb_strip_nulls(
+          jsonb_build_object('actorSessionId', facts.session_id, 'actorApiKeyId', facts.key_id)) end`;
 }
 
 /**
@@ -81,7 +82,7 @@ function parameterCount(text: string): number {
 
 /** The facts of the running code, with the id of the activity, as JSON. */
 function activityFacts(): string {
-  const { actor, impersonatorId, sessionId, tenantId, ip, userAgent, requestId } = IdentityContext.current;
+  const { actor, impersonatorId, sessionId, apiKey, tenantId, ip, userAgent, requestId } = IdentityContext.current;
   return JSON.stringify({
     id: uuidv7(),
     actor_type: actor?.type ?? ActorTypeEnum.SYSTEM,
@@ -89,6 +90,7 @@ function activityFacts(): string {
     impersonator_id: impersonatorId,
     tenant_id: tenantId,
     session_id: sessionId,
+    key_id: apiKey?.id,
     ip,
     user_agent: userAgent,
     request_id: requestId,

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { isIP } from 'node:net';
 import { InputIssues } from '../errors/input.js';
-import { ActorTypeEnum, type IdentityFacts } from './activity.types.js';
+import { type ActingKey, ActorTypeEnum, type IdentityFacts } from './activity.types.js';
 
 const MAX_USER_AGENT = 512;
 const MAX_REQUEST_ID = 200;
@@ -24,7 +24,10 @@ export const IdentityContext = {
    */
   run<T>(facts: IdentityFacts, fn: () => T): T {
     const outer = contexts.getStore();
-    return contexts.run({ ...outer, ...checked(facts) }, fn);
+    const inner = checked(facts);
+    // What one actor may do by a key says nothing about another actor.
+    const kept = inner.actor === undefined || outer?.apiKey === undefined ? outer : { ...outer, apiKey: undefined };
+    return contexts.run({ ...kept, ...inner }, fn);
   },
 
   /** The facts of the running code; empty outside of any context. */
@@ -33,12 +36,12 @@ export const IdentityContext = {
   },
 };
 
-const FIELDS = ['actor', 'impersonatorId', 'sessionId', 'tenantId', 'ip', 'userAgent', 'requestId'];
+const FIELDS = ['actor', 'impersonatorId', 'sessionId', 'apiKey', 'tenantId', 'ip', 'userAgent', 'requestId'];
 const ACTOR_TYPES: readonly unknown[] = Object.values(ActorTypeEnum);
 
 /** What is passed along by strangers is cut and cleaned; what the host decides is refused when it is wrong. */
 function checked(facts: IdentityFacts): IdentityFacts {
-  const { actor, impersonatorId, sessionId, tenantId, ip, userAgent, requestId } = facts;
+  const { actor, impersonatorId, sessionId, apiKey, tenantId, ip, userAgent, requestId } = facts;
   const issues = new InputIssues();
   issues.fields(facts, FIELDS);
   if (actor !== undefined) {
@@ -50,6 +53,7 @@ function checked(facts: IdentityFacts): IdentityFacts {
   }
   if (impersonatorId !== undefined) issues.uuid('impersonatorId', impersonatorId);
   if (sessionId !== undefined) issues.uuid('sessionId', sessionId);
+  if (apiKey !== undefined) checkKey(issues, apiKey);
   if (tenantId !== undefined) issues.uuid('tenantId', tenantId);
   // Node takes an address with the zone of a link for one; PostgreSQL does not.
   if (ip !== undefined && (isIP(ip) === 0 || ip.includes('%'))) issues.add('ip', 'must be an IPv4 or IPv6 address');
@@ -58,11 +62,19 @@ function checked(facts: IdentityFacts): IdentityFacts {
     ...(actor === undefined ? {} : { actor }),
     ...(impersonatorId === undefined ? {} : { impersonatorId }),
     ...(sessionId === undefined ? {} : { sessionId }),
+    ...(apiKey === undefined ? {} : { apiKey }),
     ...(tenantId === undefined ? {} : { tenantId }),
     ...(ip === undefined ? {} : { ip }),
     ...(userAgent === undefined ? {} : { userAgent: storable(userAgent, MAX_USER_AGENT) }),
     ...(requestId === undefined ? {} : { requestId: storable(requestId, MAX_REQUEST_ID) }),
   };
+}
+
+function checkKey(issues: InputIssues, apiKey: ActingKey): void {
+  issues.fields(apiKey, ['id', 'tenantId', 'scopes']);
+  issues.uuid('apiKey.id', apiKey.id);
+  if (apiKey.tenantId !== null) issues.uuid('apiKey.tenantId', apiKey.tenantId);
+  if (!Array.isArray(apiKey.scopes)) issues.add('apiKey.scopes', 'must be an array');
 }
 
 /** PostgreSQL keeps neither NUL nor half a character; control characters would only serve to forge a log line. */

@@ -1,3 +1,5 @@
+import type { SecondFactorChallenge } from '../mfa/second-factor.types.js';
+
 /**
  * Every code this package throws, with the HTTP status the exception filter answers with.
  * The list is the source of the code union, of the filter's mapping and of `docs/errors.md`.
@@ -13,6 +15,7 @@ export const NEST_AUTH_ERRORS = {
   TENANT_ALREADY_EXISTS: { status: 409, meaning: 'A tenant with this slug exists.' },
   ROLE_ALREADY_EXISTS: { status: 409, meaning: 'A role with this name exists in the same guard and owner.' },
   PERMISSION_ALREADY_EXISTS: { status: 409, meaning: 'A permission with this name exists in the guard.' },
+  SERVICE_ACCOUNT_ALREADY_EXISTS: { status: 409, meaning: 'The tenant has a service account of this name.' },
   LOGIN_UNAVAILABLE: {
     status: 409,
     meaning: 'With row-level security: a login of the input is taken, in a tenant that the caller cannot see.',
@@ -31,9 +34,42 @@ export const NEST_AUTH_ERRORS = {
     meaning: 'The access token is not one of ours, has expired, or its session has ended.',
   },
   REFRESH_TOKEN_INVALID: { status: 401, meaning: 'The refresh token is unknown or used, or its session has ended.' },
+  API_KEY_INVALID: {
+    status: 401,
+    meaning: 'The API key is not one of ours, was revoked, has expired, or its owner has ended.',
+  },
   SECRET_UNREADABLE: {
     status: 500,
     meaning: 'A stored secret cannot be decrypted: its key is not configured any more, or it was changed.',
+  },
+  // Verification and recovery
+  ONE_TIME_TOKEN_INVALID: {
+    status: 400,
+    meaning: 'The link or the code is not good, or is no longer; it is not told why.',
+  },
+  REAUTHENTICATION_REQUIRED: {
+    status: 403,
+    meaning: 'The user has no password and has not signed in recently enough to do this.',
+  },
+  // Second factor
+  SECOND_FACTOR_REQUIRED: {
+    status: 401,
+    meaning: 'A second factor must be shown first; nothing else is wrong.',
+  },
+  SECOND_FACTOR_INVALID: {
+    status: 401,
+    meaning: 'The code, or the challenge that it is for, is not good or is no longer; it is not told which.',
+  },
+  SECOND_FACTOR_ALREADY_ENABLED: { status: 409, meaning: 'The user has a second factor of this kind already.' },
+  SECOND_FACTOR_NOT_ENABLED: { status: 409, meaning: 'The user has no second factor, or has not begun to enrol one.' },
+  ADDRESS_NOT_VERIFIED: {
+    status: 409,
+    meaning: 'The user has not shown that the email or the phone number is theirs.',
+  },
+  TRUSTED_DEVICE_NOT_FOUND: { status: 404, meaning: 'The user has no such trusted device.' },
+  SECOND_FACTOR_ENROLMENT_REQUIRED: {
+    status: 401,
+    meaning: 'The tenant, or the platform, demands a second factor, and the user has enrolled none yet.',
   },
   // Signing in by a provider
   EXTERNAL_SIGN_IN_INVALID: {
@@ -50,8 +86,26 @@ export const NEST_AUTH_ERRORS = {
   PROVIDER_UNAVAILABLE: { status: 503, meaning: 'The identity provider does not answer, or not as agreed.' },
   UNAUTHENTICATED: { status: 401, meaning: 'The call needs somebody who is signed in, and carries no access token.' },
   PERMISSION_DENIED: { status: 403, meaning: 'The caller may not do this; it is not told what is missing.' },
+  // Invitations
+  INVITATION_INVALID: {
+    status: 404,
+    meaning: 'The invitation is unknown, used, replaced or expired, or what it leads to is not there any more.',
+  },
+  INVITATION_NOT_FOR_USER: { status: 403, meaning: 'The invitation went to another address than that of the user.' },
+  INVITATION_EMAIL_UNVERIFIED: {
+    status: 409,
+    meaning: 'The account with the invited address has not verified it.',
+  },
+  INVITATION_ALREADY_PENDING: {
+    status: 409,
+    meaning: 'The address has an invitation to the tenant already; `details.ids` names it.',
+  },
+  INVITATION_NOT_FOUND: { status: 404, meaning: 'The tenant has no such invitation.' },
+  INVITATION_NOT_PENDING: { status: 409, meaning: 'The invitation was accepted, declined or revoked.' },
   // Missing
   SESSION_NOT_FOUND: { status: 404, meaning: 'The user has no such session, or it has ended.' },
+  API_KEY_NOT_FOUND: { status: 404, meaning: 'The owner has no such API key, or it is over.' },
+  SERVICE_ACCOUNT_NOT_FOUND: { status: 404, meaning: 'The tenant has no such service account.' },
   USER_NOT_FOUND: { status: 404, meaning: 'No such user.' },
   TENANT_NOT_FOUND: { status: 404, meaning: 'No such tenant, or it is not active.' },
   ROLE_NOT_FOUND: { status: 404, meaning: 'No such role, or it is not active.' },
@@ -79,6 +133,10 @@ export const NEST_AUTH_ERRORS = {
   GRANT_NOT_HELD: {
     status: 403,
     meaning: 'The actor would give what the actor does not hold; `details.permissions` names it.',
+  },
+  API_KEY_ROTATION_PENDING: {
+    status: 409,
+    meaning: 'The secret before the last rotation is still good, and an API key has two at most.',
   },
   // The life of a user
   USER_ALREADY_ACTIVE: { status: 409, meaning: 'The user is active already.' },
@@ -133,6 +191,14 @@ export const NEST_AUTH_ERRORS = {
   TENANT_CONTEXT_MISMATCH: { status: 500, meaning: 'Code of one tenant ran in a transaction of another scope.' },
   ROW_SECURITY_REFUSED: { status: 403, meaning: 'Row-level security, or a missing privilege, refused the statement.' },
   // Passwords
+  PASSWORD_REFUSED: {
+    status: 422,
+    meaning: 'The password is too short, or what others would guess; `details.issues` tells what to change.',
+  },
+  PASSWORD_CHECK_UNAVAILABLE: {
+    status: 503,
+    meaning: 'Whether the password has leaked cannot be told now, and `password.breachCheck` asks to be sure.',
+  },
   HASHING_BUSY: { status: 503, meaning: 'The queue of passwords to hash is full.' },
   // Wiring and the rest
   GUARD_MISCONFIGURED: {
@@ -151,6 +217,8 @@ export type NestAuthErrorCode = keyof typeof NEST_AUTH_ERRORS;
 export interface ValidationIssue {
   readonly path: string;
   readonly message: string;
+  /** Where one field can be wrong in several ways, which it is: with `PASSWORD_REFUSED`, a `PasswordIssueCode`. */
+  readonly code?: string;
 }
 
 /** Structured facts of an error. Which ones are present depends on the code. Never secrets, never values of secrets. */
@@ -205,6 +273,45 @@ export function isNestAuthError<Code extends NestAuthErrorCode = NestAuthErrorCo
   if (!(error instanceof Error) || error.name !== 'NestAuthError') return false;
   const actual = (error as { code?: unknown }).code;
   return code === undefined ? typeof actual === 'string' && actual in NEST_AUTH_ERRORS : actual === code;
+}
+
+/**
+ * The first factor was right, and the user has a second one. `AuthService` and everything else that signs in throws it;
+ * `TwoFactorService.completeSignIn` takes the token.
+ */
+export class SecondFactorRequiredError extends NestAuthError<'SECOND_FACTOR_REQUIRED'> {
+  readonly #challenge: SecondFactorChallenge;
+
+  constructor(challenge: SecondFactorChallenge) {
+    super('SECOND_FACTOR_REQUIRED', 'A second factor is needed; pass challenge.token to completeSignIn');
+    this.#challenge = challenge;
+  }
+
+  /** For the client. No property of its own, so that nothing that logs or copies the error has the token. */
+  get challenge(): SecondFactorChallenge {
+    return this.#challenge;
+  }
+}
+
+/**
+ * The first factor was right, and the tenant or the platform demands a second one, of which the user has none yet.
+ * `RequiredEnrolmentService` takes the token, and nothing else does.
+ */
+export class SecondFactorEnrolmentRequiredError extends NestAuthError<'SECOND_FACTOR_ENROLMENT_REQUIRED'> {
+  readonly #challenge: SecondFactorChallenge;
+
+  constructor(challenge: SecondFactorChallenge) {
+    super(
+      'SECOND_FACTOR_ENROLMENT_REQUIRED',
+      'A second factor has to be enrolled first; pass challenge.token to beginEnrolment and completeEnrolment',
+    );
+    this.#challenge = challenge;
+  }
+
+  /** For the client; as that of {@link SecondFactorRequiredError}. */
+  get challenge(): SecondFactorChallenge {
+    return this.#challenge;
+  }
 }
 
 /** What became of a transaction whose COMMIT was sent and never answered. */

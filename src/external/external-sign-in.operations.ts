@@ -9,6 +9,7 @@ import type { UserOperations } from '../account/user.operations.js';
 import { lockUser } from '../account/user.queries.js';
 import { isNestAuthError, NestAuthError, type NestAuthErrorCode } from '../errors/nest-auth.error.js';
 import type { AuthOperations, OpenedSession, ProvenUser } from '../session/auth.operations.js';
+import type { SecondFactorDemand } from '../session/second-factor.port.js';
 import type { SignInRefusal } from '../session/session.types.js';
 import type { Tenancy } from '../tenant/tenancy.js';
 import { TenantModeEnum } from '../tenant/tenant.types.js';
@@ -18,9 +19,10 @@ import { linkRequired } from './external-refusals.policy.js';
 import { type ExternalUserRow, findUserOfIdentity } from './external-user.queries.js';
 import type { ExternalSignInResult } from './external.types.js';
 
-/** Somebody may come in, with the session that is open; or not, and why. */
+/** Somebody may come in, with the session that is open; or has to enrol a second factor first; or not, and why. */
 type Decision =
   | { readonly opened: OpenedSession; readonly account: ExternalSignInResult['account'] }
+  | { readonly demand: SecondFactorDemand }
   | { readonly refusal: SignInRefusal; readonly userId: string | null };
 
 /** What makes the whole worth another look: somebody else was faster with the account or the email. */
@@ -30,6 +32,13 @@ const RACES: readonly NestAuthErrorCode[] = ['IDENTITY_ALREADY_EXISTS', 'EMAIL_A
 class Refused extends Error {
   constructor(readonly userId: string | null) {
     super('refused');
+  }
+}
+
+/** Rolls back what was written for somebody who has to show more first. */
+class Demanded extends Error {
+  constructor(readonly demand: SecondFactorDemand) {
+    super('demanded');
   }
 }
 
@@ -44,18 +53,26 @@ export class ExternalSignInOperations {
     private readonly auth: AuthOperations,
   ) {}
 
-  async signIn(manager: EntityManager | undefined, proven: ProvenFlow): Promise<ExternalSignInResult> {
+  /** `deviceHash` is that of the token of a device that may be trusted. */
+  async signIn(
+    manager: EntityManager | undefined,
+    proven: ProvenFlow,
+    deviceHash: Buffer | null,
+  ): Promise<ExternalSignInResult> {
     const { flow, external } = proven;
-    const decision = await this.#decide(manager, proven);
+    const decision = await this.#decide(manager, proven, deviceHash);
+    if ('demand' in decision) throw await this.auth.demand(manager, decision.demand);
     if ('refusal' in decision) return this.#refuse(manager, decision.userId, flow.tenant_id, decision.refusal);
     const tokens = await this.auth.admit(decision.opened);
     return { ...tokens, redirectTo: flow.redirect_to, account: decision.account, external };
   }
 
-  async #decide(manager: EntityManager | undefined, proven: ProvenFlow): Promise<Decision> {
+  async #decide(manager: EntityManager | undefined, proven: ProvenFlow, deviceHash: Buffer | null): Promise<Decision> {
     for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt += 1) {
-      const decision = await this.#attempt(manager, proven).catch((error: unknown) => {
+      const decision = await this.#attempt(manager, proven, deviceHash).catch(async (error: unknown) => {
         if (error instanceof Refused) return notAMember(error.userId);
+        // Here, where the transaction is left: a pool of one has no connection for both.
+        if (error instanceof Demanded) throw await this.auth.demand(manager, error.demand);
         if (isNestAuthError(error) && RACES.includes(error.code)) return null;
         throw error;
       });
@@ -65,14 +82,18 @@ export class ExternalSignInOperations {
   }
 
   /** Null when it is to be looked at again. */
-  async #attempt(manager: EntityManager | undefined, proven: ProvenFlow): Promise<Decision | null> {
+  async #attempt(
+    manager: EntityManager | undefined,
+    proven: ProvenFlow,
+    deviceHash: Buffer | null,
+  ): Promise<Decision | null> {
     const { account, flow, provider } = proven;
     const realmId = this.tenancy.realmOf(flow.tenant_id);
     const find = (name: string, providerId: string): Promise<ExternalUserRow | null> =>
       this.transactions.operate(manager, (m) => findUserOfIdentity(m, { realmId, provider: name, providerId }));
     const findKnown = (): Promise<ExternalUserRow | null> => find(account.provider, account.providerId);
     const known = await findKnown();
-    if (known !== null) return this.#comeIn(manager, known, flow.tenant_id);
+    if (known !== null) return this.#comeIn(manager, { ...known, deviceHash }, flow.tenant_id);
     const owner = account.email === null ? null : await find('email', account.email.norm);
     if (owner === null) {
       if (provider.signUp === true) return this.#signUp(manager, proven);
@@ -80,17 +101,17 @@ export class ExternalSignInOperations {
     }
     // The owner may be this very person, signed up by the same account since it was looked for.
     const meanwhile = await findKnown();
-    if (meanwhile !== null) return this.#comeIn(manager, meanwhile, flow.tenant_id);
+    if (meanwhile !== null) return this.#comeIn(manager, { ...meanwhile, deviceHash }, flow.tenant_id);
     // An email that the user has not verified may be anybody's who has typed it in: it is worth nothing here.
     const isLinked = provider.linkVerifiedEmail === true && owner.email_verified;
     if (!isLinked) return { refusal: 'link_required', userId: owner.id };
     if (owner.status !== UserStatusEnum.ACTIVE) return { refusal: 'user_not_active', userId: owner.id };
-    return this.#link(manager, owner, proven);
+    return this.#link(manager, { ...owner, deviceHash }, proven);
   }
 
   async #comeIn(
     manager: EntityManager | undefined,
-    known: ExternalUserRow,
+    known: ExternalUserRow & ProvenUser,
     tenantId: string | null,
   ): Promise<Decision> {
     if (known.status !== UserStatusEnum.ACTIVE) return { refusal: 'user_not_active', userId: known.id };
@@ -113,14 +134,17 @@ export class ExternalSignInOperations {
       if (made === null || made.id !== user.id) throw new Refused(null);
       // Somebody may have to let them in first.
       if (made.status !== UserStatusEnum.ACTIVE) return { refusal: 'user_not_active', userId: made.id };
-      return { opened: await this.#openOrUndo(m, made, flow.tenant_id), account: 'created' };
+      const opened = await this.auth.tryToOpen(m, made, flow.tenant_id);
+      if (opened === null) throw new Refused(made.id);
+      // The user stays: who else would enrol?
+      return 'kinds' in opened ? { demand: opened } : { opened, account: 'created' };
     });
   }
 
   /** Null when the user is not any more as it was seen. */
   async #link(
     manager: EntityManager | undefined,
-    owner: ExternalUserRow,
+    owner: ExternalUserRow & ProvenUser,
     { account, flow }: ProvenFlow,
   ): Promise<Decision | null> {
     return this.transactions.atomic(manager, async (m) => {
@@ -132,8 +156,9 @@ export class ExternalSignInOperations {
   }
 
   async #openOrUndo(manager: EntityManager, user: ProvenUser, tenantId: string | null): Promise<OpenedSession> {
-    const opened = await this.auth.open(manager, user, tenantId);
+    const opened = await this.auth.tryToOpen(manager, user, tenantId);
     if (opened === null) throw new Refused(user.id);
+    if ('kinds' in opened) throw new Demanded(opened);
     return opened;
   }
 

@@ -5,7 +5,8 @@ import { assertUuid, InputIssues } from '../errors/input.js';
 import { TenantContext } from '../isolation/tenant-context.js';
 import { factsOf } from '../session/auth.service.js';
 import { SessionSettings } from '../session/session.settings.js';
-import type { SessionKeyOf, SignInContext } from '../session/session.types.js';
+import type { DeviceContext, SessionKeyOf } from '../session/session.types.js';
+import { deviceOf } from '../session/sign-in-input.policy.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
 import { ExternalFlowOperations } from './external-flow.operations.js';
 import { removeExpiredFlows } from './external-flow.queries.js';
@@ -77,18 +78,19 @@ export class ExternalSignInService {
    * hooks of the host in it. Of many calls at once with one token one succeeds. Announces `UserLoggedInEvent` or
    * `UserLoginFailedEvent`, and `UserCreatedEvent` or `UserUpdatedEvent`.
    * Errors: `EXTERNAL_SIGN_IN_INVALID`, `EXTERNAL_SIGN_IN_DENIED`, `LINK_REQUIRED`, `INVALID_CREDENTIALS`,
-   * `PROVIDER_NOT_FOUND`, `PROVIDER_UNAVAILABLE`, `VALIDATION_FAILED`, and what hooks throw.
+   * `SECOND_FACTOR_REQUIRED`, `SECOND_FACTOR_ENROLMENT_REQUIRED`, `PROVIDER_NOT_FOUND`, `PROVIDER_UNAVAILABLE`, `VALIDATION_FAILED`, and what hooks throw.
    */
   async completeSignIn(
     answer: ExternalAnswer,
-    context: SignInContext = {},
+    context: DeviceContext = {},
     manager?: EntityManager,
   ): Promise<ExternalSignInResult> {
     void this.sessions.keys;
+    const { deviceHash, ...from } = deviceOf(context);
     const pinned = this.transactions.pin(manager);
-    return IdentityContext.run(factsOf(context), async () => {
+    return IdentityContext.run(factsOf(from), async () => {
       const proven = await this.flows.prove(pinned, answer, null);
-      return this.tenants.asPlatform(() => this.signIns.signIn(pinned, proven));
+      return this.tenants.asPlatform(() => this.signIns.signIn(pinned, proven, deviceHash));
     });
   }
 

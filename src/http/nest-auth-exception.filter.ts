@@ -1,5 +1,10 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
-import { NEST_AUTH_ERRORS, NestAuthError, type NestAuthErrorCode } from '../errors/nest-auth.error.js';
+import {
+  NEST_AUTH_ERRORS,
+  NestAuthError,
+  type NestAuthErrorCode,
+  type SecondFactorRequiredError,
+} from '../errors/nest-auth.error.js';
 
 /** The part of an HTTP response, of Express or Fastify, that the filter uses. */
 interface HttpResponse {
@@ -11,6 +16,9 @@ interface HttpResponse {
 const CHALLENGES: Partial<Record<NestAuthErrorCode, string>> = {
   UNAUTHENTICATED: 'Bearer',
   INVALID_CREDENTIALS: 'Bearer',
+  SECOND_FACTOR_REQUIRED: 'Bearer',
+  SECOND_FACTOR_ENROLMENT_REQUIRED: 'Bearer',
+  SECOND_FACTOR_INVALID: 'Bearer',
   REFRESH_TOKEN_INVALID: 'Bearer',
   ACCESS_TOKEN_INVALID: 'Bearer error="invalid_token"',
 };
@@ -18,7 +26,7 @@ const CHALLENGES: Partial<Record<NestAuthErrorCode, string>> = {
 /**
  * Answers our errors with the status of their code. What is the server's own fault is not explained to the client.
  *
- * For HTTP it writes `{ statusCode, code, message, details }`; elsewhere (GraphQL, RPC) it hands on an `HttpException`
+ * For HTTP it writes `{ statusCode, code, message, details }`, and the `challenge` of a sign-in that waits for more; elsewhere (GraphQL, RPC) it hands on an `HttpException`
  * with the same body, from which their drivers take the code. Use it with `app.useGlobalFilters(new …())`.
  */
 @Catch(NestAuthError)
@@ -37,8 +45,12 @@ export class NestAuthExceptionFilter implements ExceptionFilter<NestAuthError> {
   }
 }
 
-function bodyOf({ code, message, details }: NestAuthError, statusCode: number): Record<string, unknown> {
+function bodyOf(error: NestAuthError, statusCode: number): Record<string, unknown> {
+  const { code, message, details } = error;
   if (statusCode >= 500) return { statusCode, code, message: NEST_AUTH_ERRORS[code].meaning };
   const { issues, fields, ids, retryAfterSeconds } = details;
-  return { statusCode, code, message, details: { issues, fields, ids, retryAfterSeconds } };
+  // By what it has and not by its class: another copy of the package may have thrown it.
+  const { challenge } = error as Partial<SecondFactorRequiredError>;
+  const body = { statusCode, code, message, details: { issues, fields, ids, retryAfterSeconds } };
+  return challenge === undefined ? body : { ...body, challenge };
 }

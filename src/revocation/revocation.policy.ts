@@ -37,6 +37,7 @@ interface Facts {
 type TagOf = (event: Facts) => RevocationTag;
 
 const user: TagOf = (event) => revocationTag.user(event.user?.id as string);
+const owner: TagOf = (event) => revocationTag.user(event.userId as string);
 const sessions: TagOf = (event) => revocationTag.sessions(event.userId as string);
 const access: TagOf = (event) => revocationTag.access(event.userId as string, event.tenantId ?? null);
 const tenant: TagOf = (event) => revocationTag.tenant((event.tenant?.id ?? event.tenantId) as string);
@@ -68,14 +69,34 @@ const TAGS: Readonly<Record<NestAuthEventName, TagOf | null>> = {
   [E.USER_LOGIN_FAILED]: null,
   [E.USER_UNLOCKED]: null,
   [E.USER_LOGGED_OUT]: sessions,
+  [E.VERIFICATION_REQUESTED]: null,
+  [E.EMAIL_CHANGE_REQUESTED]: null,
+  [E.PHONE_CHANGE_REQUESTED]: null,
+  [E.PASSWORD_RESET_REQUESTED]: null,
+  [E.PASSWORD_RESET]: sessions,
+  [E.SECOND_FACTOR_CODE_REQUESTED]: null,
+  [E.TRUSTED_DEVICE_ADDED]: null,
+  [E.TRUSTED_DEVICES_REVOKED]: null,
   [E.SESSION_TENANT_SWITCHED]: sessions,
   [E.SESSIONS_REVOKED]: sessions,
   [E.REFRESH_TOKEN_REUSED]: sessions,
+  [E.SECOND_FACTOR_BEGUN]: null,
+  [E.SECOND_FACTOR_ENABLED]: owner,
+  [E.SECOND_FACTOR_DISABLED]: owner,
+  [E.SECOND_FACTOR_RESET]: owner,
+  [E.SECOND_FACTOR_CHALLENGED]: null,
+  [E.RECOVERY_CODES_REPLACED]: null,
+  [E.RECOVERY_CODE_USED]: null,
   [E.USER_ACCESS_CHANGED]: access,
   [E.USER_ACCESS_DELETED]: access,
   [E.USER_ACCESS_PERMISSION_CHANGED]: access,
   [E.PLATFORM_ACCESS_CHANGED]: access,
   [E.PLATFORM_ACCESS_PERMISSION_CHANGED]: access,
+  [E.INVITATION_SENT]: null,
+  [E.INVITATION_RESENT]: null,
+  [E.INVITATION_ACCEPTED]: null,
+  [E.INVITATION_DECLINED]: null,
+  [E.INVITATION_REVOKED]: null,
   [E.TENANT_CREATED]: null,
   [E.TENANT_UPDATED]: tenant,
   [E.TENANT_DELETED]: tenant,
@@ -88,6 +109,14 @@ const TAGS: Readonly<Record<NestAuthEventName, TagOf | null>> = {
   [E.PERMISSION_CREATED]: null,
   [E.PERMISSION_UPDATED]: roles,
   [E.PERMISSION_DELETED]: roles,
+  // A key is asked for every time, so that nobody keeps anything of it.
+  [E.API_KEY_CREATED]: null,
+  [E.API_KEY_ROTATED]: null,
+  [E.API_KEY_REVOKED]: null,
+  [E.SERVICE_ACCOUNT_CREATED]: null,
+  [E.SERVICE_ACCOUNT_ENABLED]: null,
+  [E.SERVICE_ACCOUNT_DISABLED]: null,
+  [E.SERVICE_ACCOUNT_DELETED]: null,
 };
 
 export function tagOfEvent(event: NestAuthEvent): RevocationTag | null {

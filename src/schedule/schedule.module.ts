@@ -3,9 +3,13 @@ import { SchedulerRegistry } from '@nestjs/schedule';
 import { AccessService } from '../access/access.service.js';
 import { ActivityService } from '../audit/activity.service.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
+import { InvitationService } from '../invitation/invitation.service.js';
 import { ExternalSignInService } from '../external/external-sign-in.service.js';
 import { TenantContext } from '../isolation/tenant-context.js';
+import { SecretRotationService } from '../mfa/rotation.service.js';
+import { TrustedDeviceService } from '../mfa/trusted-device.service.js';
 import { UserLifecycleService } from '../lifecycle/user-lifecycle.service.js';
+import { VerificationService } from '../recovery/verification.service.js';
 import { SessionService } from '../session/session.service.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
 import { ownJobs } from './own-jobs.js';
@@ -41,6 +45,10 @@ export class NestAuthScheduleModule {
             SessionService,
             AccessService,
             ExternalSignInService,
+            VerificationService,
+            InvitationService,
+            TrustedDeviceService,
+            SecretRotationService,
           ],
           useFactory: (
             host: TransactionHost,
@@ -51,9 +59,23 @@ export class NestAuthScheduleModule {
             sessions: SessionService,
             access: AccessService,
             external: ExternalSignInService,
+            verification: VerificationService,
+            invitations: InvitationService,
+            devices: TrustedDeviceService,
+            rotation: SecretRotationService,
           ) => {
             const scheduler = makeScheduler(host, context, registry, { leaseMs, tickMs });
-            const services = { lifecycle, activities, sessions, access, external };
+            const services = {
+              lifecycle,
+              activities,
+              sessions,
+              access,
+              external,
+              verification,
+              invitations,
+              devices,
+              rotation,
+            };
             for (const job of ownJobs(services, options.activityRetentionMonths)) {
               const timing = own.get(job.name);
               if (timing !== undefined) scheduler.add(job, timing);

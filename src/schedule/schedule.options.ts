@@ -33,6 +33,10 @@ export const OWN_JOBS = {
   'purge-expired-grants': { cron: '10 4 * * *', enabled: true },
   'purge-ended-sessions': { cron: '20 4 * * *', enabled: true },
   'remove-expired-external-flows': { cron: '30 4 * * *', enabled: true },
+  'remove-expired-second-factors': { cron: '50 4 * * *', enabled: true },
+  'rotate-secrets': { cron: '0 5 * * *', enabled: true },
+  'remove-expired-one-time-tokens': { cron: '10 5 * * *', enabled: true },
+  'remove-expired-invitations': { cron: '40 4 * * *', enabled: true },
 } as const satisfies Record<string, { readonly cron: string; readonly enabled: boolean }>;
 
 export type OwnJobName = keyof typeof OWN_JOBS;

@@ -31,7 +31,7 @@ const TOKEN = /^([\w-]{22})\.([\w-]{43})$/;
 const SALT_BYTES = 32;
 
 /** The decimal digits of a code: guessed once in a million, and only a few guesses are taken. */
-export const CODE_DIGITS = 6;
+const CODE_DIGITS = 6;
 const CODE = new RegExp(`^[0-9]{${CODE_DIGITS}}$`);
 
 /** A token for `holderId`, the user or the row that it belongs to: only what is stored of it. */

@@ -26,7 +26,19 @@ export const ROOMS = [
 ];
 
 /** Adapters for whoever comes from outside. They may import every room, and nothing imports them but the front door. */
-export const RIM = ['http', 'schedule', 'graphql', 'admin', 'testing', 'cli', 'telemetry', 'health', 'guard', 'oidc', 'nodemailer'];
+export const RIM = [
+  'http',
+  'schedule',
+  'graphql',
+  'admin',
+  'testing',
+  'cli',
+  'telemetry',
+  'health',
+  'guard',
+  'oidc',
+  'nodemailer',
+];
 
 /** Entries of their own, each with a peer that is optional: whoever does not ask for one never loads it. */
 export const SEPARATE = {

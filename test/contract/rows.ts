@@ -20,7 +20,12 @@ import {
 } from '../../src/index.js';
 import { withClient } from '../support/database.js';
 import { freshEmail, freshPhone, type NestAppFixture } from '../support/nest-app.js';
+import { API_KEY_ROWS, SERVICE_ACCOUNT_ROWS } from './api-key.rows.js';
 import { externalRows } from './external.rows.js';
+import { INVITATION_ROWS } from './invitation.rows.js';
+import { ENROLMENT_ROWS, ROTATION_ROWS, SECOND_FACTOR_CODE_ROWS, TRUSTED_DEVICE_ROWS } from './factors.rows.js';
+import { TWO_FACTOR_ROWS } from './mfa.rows.js';
+import { RECOVERY_ROWS, VERIFICATION_ROWS } from './recovery.rows.js';
 
 const inAnHour = (): Date => new Date(Date.now() + 3_600_000);
 
@@ -930,16 +935,16 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     signIn: { ...IN_SESSION, call: signIn },
     signUp: {
       writes: true,
-      call: (app, _, m) => auth(app).signUp({ email: freshEmail(), password: 'correct horse' }, {}, m),
+      call: (app, _, m) => auth(app).signUp({ email: freshEmail(), password: 'correct horse battery staple' }, {}, m),
       foreign: missing(
-        (app, { email }, m) => auth(app).signUp({ email, password: 'x' }, {}, m),
+        (app, { email }, m) => auth(app).signUp({ email, password: 'another horse of the same colour' }, {}, m),
         'EMAIL_ALREADY_EXISTS',
       ),
     },
     unlock: {
       ...IN_SESSION,
       call: async (app, { user, email }, m) => {
-        await user.setPassword('correct horse', m);
+        await user.setPassword('correct horse battery staple', m);
         await refused(auth(app).signIn({ email, password: 'wrong' }, {}, m));
         await auth(app).unlock(user.id, m);
       },
@@ -983,6 +988,16 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     jwks: elsewhere('it asks nobody: the tests of sessions'),
   },
   external: externalRows(signIn, elsewhere),
+  invitations: INVITATION_ROWS,
+  apiKeys: API_KEY_ROWS,
+  accounts: SERVICE_ACCOUNT_ROWS,
+  verification: VERIFICATION_ROWS,
+  recovery: RECOVERY_ROWS,
+  twoFactor: TWO_FACTOR_ROWS,
+  devices: TRUSTED_DEVICE_ROWS,
+  factorCodes: SECOND_FACTOR_CODE_ROWS,
+  enrolment: ENROLMENT_ROWS,
+  rotation: ROTATION_ROWS,
   registry: {
     plan: {
       call: (app, { unique }, m) => registry(app).plan(declared(unique), m),
@@ -1001,6 +1016,7 @@ export const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
       foreign: missing((app, _, m) => gate(app).authenticate('a.b.c', m), 'ACCESS_TOKEN_INVALID'),
     },
     authenticateService: elsewhere('the tests of ServiceGuard: it asks no database'),
+    authenticateApiKey: elsewhere('the tests of guards and API keys: the use of a key is noted apart'),
     assert: {
       call: (app, { user, tenantId, roleName }, m) =>
         gate(app).assert(principalOf(user.id, tenantId), { roles: [roleName] }, m),

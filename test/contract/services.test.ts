@@ -5,27 +5,38 @@ import {
   AccessGate,
   AccessService,
   ActivityService,
+  ApiKeyService,
   AuthService,
   ExternalSignInService,
   generateSessionKeys,
   IdentityFeedService,
+  InvitationService,
   JobHistoryService,
   NestAuthEvents,
+  PasswordRecoveryService,
   PermissionRegistryService,
   PermissionService,
   RateLimitService,
   RoleService,
+  ServiceAccountService,
   SessionService,
   TenantService,
   UserLifecycleService,
   UserService,
   UserStatisticsService,
+  VerificationService,
+  RequiredEnrolmentService,
+  SecondFactorCodeService,
+  SecretRotationService,
+  TrustedDeviceService,
+  TwoFactorService,
 } from '../../src/index.js';
 import { withClient } from '../support/database.js';
 import { type NestApp, startNestApp, useNestApp } from '../support/nest-app.js';
 import { dumpTables as dumpAllTables } from '../support/tables.js';
 import { recordStatements } from '../support/wire.js';
 import { PAPER } from './external.rows.js';
+import { SECRETS } from './recovery.rows.js';
 import { type Row, ROWS, setStage } from './rows.js';
 
 const SERVICES = {
@@ -40,6 +51,16 @@ const SERVICES = {
   statistics: UserStatisticsService,
   auth: AuthService,
   external: ExternalSignInService,
+  invitations: InvitationService,
+  apiKeys: ApiKeyService,
+  accounts: ServiceAccountService,
+  verification: VerificationService,
+  recovery: PasswordRecoveryService,
+  twoFactor: TwoFactorService,
+  devices: TrustedDeviceService,
+  factorCodes: SecondFactorCodeService,
+  enrolment: RequiredEnrolmentService,
+  rotation: SecretRotationService,
   sessions: SessionService,
   limits: RateLimitService,
   gate: AccessGate,
@@ -47,7 +68,13 @@ const SERVICES = {
   jobs: JobHistoryService,
 };
 
-const AUTH = { identityProviders: [PAPER], session: { keys: generateSessionKeys(), signUp: 'open' } } as const;
+const AUTH = {
+  apiKeys: {},
+  identityProviders: [PAPER],
+  session: { keys: generateSessionKeys(), signUp: 'open' },
+  secrets: SECRETS,
+  twoFactor: { methods: ['totp', 'email'] },
+} as const;
 const app = useNestApp({ auth: AUTH });
 
 /** Every row but those that count what was tried: they stay although the caller rolls back (SEC-10), and tell of no fact. */

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 import { run, withTarball } from './pack.mjs';
 
-const ENTRIES = ['', '/health', '/oidc', '/schedule', '/telemetry', '/testing'];
+const ENTRIES = ['', '/health', '/nodemailer', '/oidc', '/schedule', '/telemetry', '/testing'];
 const API = new URL('api.txt', import.meta.url);
 
 await withTarball(async ({ tarball, files }) => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll } from '@jest/globals';
 import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
-import { Test } from '@nestjs/testing';
+import { Test, type TestingModuleBuilder } from '@nestjs/testing';
 import { TypeOrmModule, type TypeOrmModuleOptions } from '@nestjs/typeorm';
 import type { INestApplicationContext, ModuleMetadata } from '@nestjs/common';
 import {
@@ -67,6 +67,8 @@ export interface NestAppOptions {
   readonly dataSource?: Partial<DataSourceOptions>;
   readonly imports?: ModuleMetadata['imports'] | undefined;
   readonly providers?: ModuleMetadata['providers'] | undefined;
+  /** Puts something else in the place of a provider of the package. */
+  readonly override?: (module: TestingModuleBuilder) => TestingModuleBuilder;
 }
 
 export async function startNestApp(url: string, options: NestAppOptions = {}): Promise<NestApp> {
@@ -77,7 +79,8 @@ export async function startNestApp(url: string, options: NestAppOptions = {}): P
       display_name text check (display_name <> 'refused'))`),
   );
   let opened: DataSource | undefined;
-  const module = await Test.createTestingModule({
+  const { override = (builder) => builder } = options;
+  const builder = Test.createTestingModule({
     imports: [
       EventEmitterModule.forRoot(),
       TypeOrmModule.forRootAsync({
@@ -96,7 +99,8 @@ export async function startNestApp(url: string, options: NestAppOptions = {}): P
       ...(options.imports ?? [NestAuthModule.forRoot({ statements: { prepared: PREPARED }, ...options.auth })]),
     ],
     providers: options.providers ?? [],
-  })
+  });
+  const module = await override(builder)
     .compile()
     .catch(async (error: unknown) => {
       // Nest leaves open what it had made before a module refused to start.

@@ -106,10 +106,12 @@ export function readAfterChange(text: string): string[] {
 
 /** Where that is so. Each takes the answer of its part first, and reads the table for what that part left alone. */
 export const RIGHT_EITHER_WAY: ReadonlySet<string> = new Set([
+  'changed > answer: nest_auth_service_accounts',
   'changed > answer: nest_auth_tenants',
   'changed > answer: nest_auth_user_accesses',
   'changed > answer: nest_auth_users',
   'chosen > answer: nest_auth_user_accesses',
+  'gone > answer: nest_auth_invitations',
   'gone > answer: nest_auth_permissions',
   'gone > answer: nest_auth_roles',
   'gone > answer: nest_auth_tenants',
@@ -164,6 +166,10 @@ const LOCKS = [
   / from nest_auth_users u where u\.id = \$1::uuid and u\.id not in \(select id from bound\) for no key update( skip locked)?\)/,
   / from nest_auth_users where id = \$1 .*for no key update$/,
   / from nest_auth_users where id = \$1::uuid for update( skip locked)?$/,
+  // An invitation that is accepted, with code of the host in between.
+  / from nest_auth_invitations where id = \$1 and token_hash = \$2 and .*? for update\), tenant as/,
+  // A key whose secret is replaced, with a choice in between: whether whoever acts holds what it names.
+  / from nest_auth_(api_keys|service_account_keys) k where k\.(user|tenant)_id = \$1::uuid and .* k\.id = \$4::uuid for no key update$/,
   /for update of u for no key update of a$/,
   /held as \( ?select [\w., ]+ from nest_auth_users (u )?where (u\.)?id = \$1(::uuid)?.* for (no key )?update( skip locked)?\),/,
 ];

@@ -9,6 +9,7 @@ const root = new URL('../../', import.meta.url);
 const OWN_NAMES = {
   'nest-auth-identity': new URL('src/index.ts', root).href,
   'nest-auth-identity/health': new URL('src/health/index.ts', root).href,
+  'nest-auth-identity/nodemailer': new URL('src/nodemailer/index.ts', root).href,
   'nest-auth-identity/schedule': new URL('src/schedule/index.ts', root).href,
   'nest-auth-identity/telemetry': new URL('src/telemetry/index.ts', root).href,
   'nest-auth-identity/testing': new URL('src/testing/index.ts', root).href,

@@ -39,7 +39,7 @@ describe('the roles of an access', () => {
     const roles = [await addRole(shared, { tenantId }), await addRole(shared)];
     shared.events.length = 0;
     const { result, sent } = await counting(shared, () =>
-      shared.operations.setUserAccessRoles(outside(shared), userId, tenantId, [
+      shared.operations.roles.setUserAccessRoles(outside(shared), userId, tenantId, [
         ...roles,
         ...roles,
         roles[0]?.toUpperCase() ?? '',
@@ -59,11 +59,11 @@ describe('the roles of an access', () => {
     const [a, b, c] = [await addRole(shared), await addRole(shared), await addRole(shared)];
     await shared.access.addUserAccessRoles(userId, tenantId, [a, b]);
     const { result, sent } = await counting(shared, () =>
-      shared.operations.setUserAccessRoles(outside(shared), userId, tenantId, [b, c]),
+      shared.operations.roles.setUserAccessRoles(outside(shared), userId, tenantId, [b, c]),
     );
     expect(sent).toHaveLength(1);
     expect(result).toEqual({ added: [c], removed: [a] });
-    expect(await shared.operations.setUserAccessRoles(outside(shared), userId, tenantId, [])).toEqual({
+    expect(await shared.operations.roles.setUserAccessRoles(outside(shared), userId, tenantId, [])).toEqual({
       added: [],
       removed: [b, c],
     });
@@ -73,7 +73,7 @@ describe('the roles of an access', () => {
     const [userId, tenantId, role] = [await addUser(shared), await addTenant(shared), await addRole(shared)];
     await shared.access.addUserAccessRoles(userId, tenantId, [role]);
     shared.events.length = 0;
-    await shared.operations.setUserAccessRoles(outside(shared), userId, tenantId, [role]);
+    await shared.operations.roles.setUserAccessRoles(outside(shared), userId, tenantId, [role]);
     await shared.access.addUserAccessRoles(userId, tenantId, [role]);
     await shared.access.removeUserAccessRoles(userId, tenantId, [await addRole(shared)]);
     expect(await shared.operations.findUserAccess(outside(shared), userId, tenantId)).toMatchObject({ version: 1 });
@@ -102,8 +102,8 @@ describe('the roles of an access', () => {
     if (before) await shared.operations.ensureUserAccess(outside(shared), userId, tenantId);
     const settled = await waitingFor(
       shared,
-      (m) => shared.operations.setUserAccessRoles(m, userId, tenantId, [a]),
-      () => shared.operations.setUserAccessRoles(outside(shared), userId, tenantId, [b]),
+      (m) => shared.operations.roles.setUserAccessRoles(m, userId, tenantId, [a]),
+      () => shared.operations.roles.setUserAccessRoles(outside(shared), userId, tenantId, [b]),
     );
     expect(settled).toEqual({ status: 'fulfilled', value: { added: [b], removed: [a] } });
     expect(await rolesOf(shared, userId, tenantId)).toEqual([b]);
@@ -117,7 +117,9 @@ describe('the roles of an access', () => {
       for (let index = 0; index < 100; index += 1) roles.push(await addRole(shared));
       const sets = Array.from({ length: 50 }, (_, index) => roles.slice(index * 2, index * 2 + 2).toSorted());
       if (before) await shared.operations.ensureUserAccess(outside(shared), userId, tenantId);
-      const calls = sets.map((set) => shared.operations.setUserAccessRoles(outside(shared), userId, tenantId, set));
+      const calls = sets.map((set) =>
+        shared.operations.roles.setUserAccessRoles(outside(shared), userId, tenantId, set),
+      );
       expect(await outcomes(calls)).toEqual({ ok: 50 });
       expect(sets).toContainEqual(await rolesOf(shared, userId, tenantId));
     },
@@ -129,7 +131,7 @@ describe('the roles of an access', () => {
     for (let index = 0; index < 10; index += 1) sets.push([await addRole(shared), await addRole(shared)].toSorted());
     const calls = sets.map((set) =>
       shared.host.run(async (m) => {
-        await shared.operations.setUserAccessRoles(m, userId, tenantId, set);
+        await shared.operations.roles.setUserAccessRoles(m, userId, tenantId, set);
         await new Promise((resolve) => setTimeout(resolve, 5));
       }),
     );
@@ -147,7 +149,7 @@ describe('the roles of an access', () => {
     const set =
       (...args: [string, string, string[]]) =>
       (m: EntityManager) =>
-        shared.operations.setUserAccessRoles(m, ...args);
+        shared.operations.roles.setUserAccessRoles(m, ...args);
     await refusedInside(shared, 'ROLE_NOT_FOUND', set(userId, tenantId, [good, uuidv7()]));
     await refusedInside(shared, 'ROLE_NOT_FOUND', set(userId, tenantId, [good, inactive]));
     await refusedInside(shared, 'ROLE_SCOPE_MISMATCH', set(userId, tenantId, [good, foreign]));
@@ -295,7 +297,7 @@ describe('an access', () => {
     const calls = tenants.map((tenant, index) =>
       index % 2 === 0
         ? shared.operations.ensureUserAccess(outside(shared), userId, tenant)
-        : shared.operations.setUserAccessRoles(outside(shared), userId, tenant, []),
+        : shared.operations.roles.setUserAccessRoles(outside(shared), userId, tenant, []),
     );
     expect(await outcomes(calls)).toEqual({ ok: 20 });
     const rows = await shared.dataSource.query<{ is_default: boolean }[]>(
@@ -310,7 +312,7 @@ describe('an access', () => {
     const [first, second] = [await addTenant(shared), await addTenant(shared)];
     const ways: ((userId: string) => Promise<unknown>)[] = [
       (userId: string) => shared.operations.ensureUserAccess(outside(shared), userId, second),
-      (userId: string) => shared.operations.setUserAccessRoles(outside(shared), userId, second, []),
+      (userId: string) => shared.operations.roles.setUserAccessRoles(outside(shared), userId, second, []),
     ];
     for (const make of ways) {
       const userId = await addUser(shared);

@@ -276,6 +276,22 @@ describe('a permission of one access', () => {
     await expect(access.grantPlatformPermission(userId, held)).rejects.toMatchObject(of);
     await expect(access.grantPlatformPermission(uuidv7(), root)).rejects.toMatchObject({ code: 'ACCESS_NOT_FOUND' });
   });
+
+  test.each([null, undefined, ''])('SEC-67 is no platform’s because the tenant is missing: %p', async (missing) => {
+    const { access } = shared;
+    const [root, wild] = (await addPermissions(shared, 2, 'admin')) as [string, string];
+    await access.setPlatformAccessRoles(userId, [await addRole(shared, { guard: 'admin', permissions: [root] })]);
+    const tenant = missing as never;
+    for (const call of [
+      access.grantPermission(userId, tenant, wild),
+      access.denyPermission(userId, tenant, root),
+      access.revokePermission(userId, tenant, root),
+      access.getDirectPermissions(userId, tenant),
+    ])
+      await expect(call).rejects.toMatchObject({ code: 'VALIDATION_FAILED' });
+    expect(await access.getPlatformPermissions(userId)).toEqual([root]);
+    expect(await access.getDirectPlatformPermissions(userId)).toEqual([]);
+  });
 });
 
 describe('what is granted for a time', () => {
@@ -350,7 +366,7 @@ describe('what is granted for a time', () => {
     expect(await expiry()).toEqual(later);
     const nothing = { added: [], removed: [] };
     expect(await access.addUserAccessRoles(userId, tenantId, [roleId])).toEqual(nothing);
-    expect(await operations.setUserAccessRoles(dataSource.manager, userId, tenantId, [roleId])).toEqual(nothing);
+    expect(await operations.roles.setUserAccessRoles(dataSource.manager, userId, tenantId, [roleId])).toEqual(nothing);
     expect(await expiry()).toEqual(later);
     await letExpire('user_access_roles');
     expect(await can(held)).toBe(false);

@@ -20,7 +20,7 @@ const shared = useAccess();
 const outside = ({ dataSource }: Access) => dataSource.manager;
 
 const setRoles = (userId: string, tenantId: string, roleIds: readonly string[], m = outside(shared)) =>
-  shared.host.operate(m, (manager) => shared.operations.setUserAccessRoles(manager, userId, tenantId, roleIds));
+  shared.host.operate(m, (manager) => shared.operations.roles.setUserAccessRoles(manager, userId, tenantId, roleIds));
 
 /** What `fn` has added to the log about `subjectId`. */
 async function written(subjectId: string, fn: () => Promise<unknown>): Promise<ActivityLine[]> {

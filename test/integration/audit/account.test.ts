@@ -79,7 +79,7 @@ describe('the activity of a creation', () => {
       app.users.createUser(
         {
           email,
-          password: 'plain',
+          password: 'correct horse battery staple',
           isActive: false,
           metadata: { plan: 'gold', apiKey: 'k-1', none: null },
           identities: [{ provider: 'google', providerId: uuidv4() }],
@@ -203,7 +203,7 @@ describe('the activity of a change', () => {
     ],
     [
       'of a password',
-      (user) => user.setPassword('another one'),
+      (user) => user.setPassword('another horse of the same colour'),
       () => ({ before: null, after: { password: 'changed' } }),
     ],
     [
@@ -240,7 +240,9 @@ describe('the activity of a change', () => {
     const { before, after, type, details } = await lastOf(user);
     expect({ type, before, after }).toEqual({ type: UPDATED, ...wanted });
     expect((await linesOf(user.id)).length).toBeGreaterThan(length);
-    expect(details).toEqual({ version: (await app.users.getUserById(user.id))?.version });
+    // Where to tell the user of another password stands in the activity.
+    const addressed = Object.keys(wanted.after ?? {}).includes('password') ? { email: user.email } : {};
+    expect(details).toEqual({ version: (await app.users.getUserById(user.id))?.version, ...addressed });
   });
 
   it('of identities tells those that came and went', async () => {

@@ -30,12 +30,13 @@ describe('a tenant', () => {
     await asAdmin(() => shared.tenants.deleteTenant(id));
     await expect(shared.tenants.deleteTenant(id)).rejects.toMatchObject({ code: 'TENANT_NOT_FOUND' });
     const about = { ...WHO, subject: 'tenant', userId: null, tenantId: id, details: null };
+    const defaults = { isActive: true, secondFactorPolicy: 'optional' };
     expect(await linesOf(shared.dataSource, id)).toEqual([
       {
         ...about,
         type: 'nest_auth.tenant.created',
         before: null,
-        after: { name: 'Acme', slug, isActive: true, metadata: { plan: 'free', smtp: '[redacted]' } },
+        after: { name: 'Acme', slug, ...defaults, metadata: { plan: 'free', smtp: '[redacted]' } },
       },
       {
         ...about,
@@ -46,7 +47,7 @@ describe('a tenant', () => {
       {
         ...about,
         type: 'nest_auth.tenant.deleted',
-        before: { name: 'Acme Inc', slug, isActive: true, metadata: { smtp: '[redacted]' } },
+        before: { name: 'Acme Inc', slug, ...defaults, metadata: { smtp: '[redacted]' } },
         after: null,
       },
     ]);

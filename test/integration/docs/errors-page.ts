@@ -22,6 +22,7 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   TENANT_ALREADY_EXISTS: 'Choose another slug.',
   ROLE_ALREADY_EXISTS: 'Choose another name, or use the role that exists.',
   PERMISSION_ALREADY_EXISTS: 'Use the permission that exists; `createPermissions` does that by itself.',
+  SERVICE_ACCOUNT_ALREADY_EXISTS: 'Choose another name, or use the service account that exists.',
   LOGIN_UNAVAILABLE: 'Say that this login cannot be used, and no more; let the person be invited instead.',
   STALE_VERSION: 'Read again, apply the change again.',
   IDENTITY_MISMATCH: 'Call `updateEmail` or `updatePhone`, which changes both.',
@@ -29,10 +30,30 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   SIGN_UP_CLOSED: 'Set `session.signUp`, or do not offer it.',
   RATE_LIMITED: 'Answer 429 with `Retry-After`. The filter for exceptions does.',
   ACCESS_TOKEN_INVALID: 'Answer 401; the client calls `refresh`.',
+  API_KEY_INVALID: 'Answer 401. Whoever calls needs another key; the list of keys says what became of this one.',
   UNAUTHENTICATED: 'Answer 401; the client sends the access token, or lets the person sign in.',
   PERMISSION_DENIED: 'Answer 403. What was missing is in the log of `NestAuthGuard`; `explain` says why.',
   REFRESH_TOKEN_INVALID: 'Answer 401; the person signs in again.',
+  ONE_TIME_TOKEN_INVALID: 'Let the person ask for another one; after a few wrong codes, too.',
+  REAUTHENTICATION_REQUIRED: 'Let the person sign in again, and pass that session.',
+  SECOND_FACTOR_REQUIRED:
+    'Ask for the code, and call `completeSignIn` with the challenge of the error; without a challenge, let the person sign in to the tenant by name.',
+  SECOND_FACTOR_INVALID:
+    'Ask for another code; when the challenge has run out or was tried too often, let the person sign in again.',
+  SECOND_FACTOR_ALREADY_ENABLED: 'Show that it is enabled; to replace it, `disableTwoFactor` first.',
+  SECOND_FACTOR_NOT_ENABLED: 'Begin with `enableTwoFactor`.',
+  ADDRESS_NOT_VERIFIED:
+    'Let the person verify the address first: `requestEmailVerification` or `requestPhoneVerification`.',
+  TRUSTED_DEVICE_NOT_FOUND: 'List the devices again; it was revoked, has expired, or is another user’s.',
+  SECOND_FACTOR_ENROLMENT_REQUIRED: 'Let the person enrol a second factor with the challenge of the error.',
   SECRET_UNREADABLE: 'Put the key that the message names back into `secrets.keys`, behind the newest.',
+  INVITATION_INVALID:
+    'Say that the invitation cannot be used any more, and let the person ask for another. Why is in `cause`, at most.',
+  INVITATION_NOT_FOR_USER: 'Let the person sign out, and in as the one who was invited.',
+  INVITATION_EMAIL_UNVERIFIED: 'Let the person verify the email, or reset the password, and follow the link again.',
+  INVITATION_ALREADY_PENDING: 'Offer to send that one again: `resendInvitation` with the id of `details.ids`.',
+  INVITATION_NOT_FOUND: 'As for a tenant.',
+  INVITATION_NOT_PENDING: 'Read the list again; send a new invitation.',
   EXTERNAL_SIGN_IN_INVALID: 'Send the person back to the sign-in page; a new sign-in begins there.',
   EXTERNAL_SIGN_IN_DENIED: 'Send the person back to the sign-in page, without an error: they have cancelled.',
   LINK_REQUIRED: 'Let the person sign in as before, and link the account from there: `beginLink`.',
@@ -40,6 +61,8 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   PROVIDER_NOT_FOUND: 'Answer 404, or configure the provider: `identityProviders`.',
   PROVIDER_UNAVAILABLE: 'Offer another way in, and to try again later. The message has the code of what went wrong.',
   SESSION_NOT_FOUND: 'Answer 404, and load the list of sessions again.',
+  API_KEY_NOT_FOUND: 'Answer 404, and load the list of keys again.',
+  SERVICE_ACCOUNT_NOT_FOUND: 'Answer 404, and load the list of service accounts again.',
   USER_NOT_FOUND: 'Answer 404. The user may have been deleted a moment ago.',
   TENANT_NOT_FOUND: 'Answer 404, or activate the tenant. In `DISABLED` tenancy only the nil UUID is a tenant.',
   ROLE_NOT_FOUND: '`details.ids` names the roles. Load the list of roles again.',
@@ -62,6 +85,8 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   OWNER_NOT_FOUND: 'Ask `AccessService.getOwners` who owns the tenant.',
   GRANT_NOT_HELD:
     '`details.permissions` names what is missing. Let somebody grant it who holds it, or run the call as `SYSTEM` or `SERVICE`.',
+  API_KEY_ROTATION_PENDING:
+    'Wait until `previousExpiresAt`, or pass `overlapSeconds: 0`, after which the newest secret alone is good.',
   USER_ALREADY_ACTIVE: 'Nothing to do.',
   USER_ALREADY_INACTIVE: 'Nothing to do.',
   USER_ALREADY_DISABLED: 'Nothing to do.',
@@ -101,6 +126,10 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   AMBIGUOUS_DATA_SOURCE: 'A mistake in the code: pass the manager of the DataSource that `NestAuthModule` was given.',
   TENANT_CONTEXT_MISMATCH: 'A mistake in the code: enter the tenant before the transaction begins.',
   ROW_SECURITY_REFUSED: 'Answer 403. What concerns other tenants too needs `withoutTenant`.',
+  PASSWORD_REFUSED:
+    'Tell the person what `details.issues` says, by `code`, and ask for another password; `PasswordPolicy.check` tells before the form is sent',
+  PASSWORD_CHECK_UNAVAILABLE:
+    'The service of `password.breachCheck` does not answer: try later, or set its `onFailure` to `allow`',
   HASHING_BUSY: 'Answer 503 with `Retry-After`. More `password.maxConcurrent`, or more replicas.',
   GUARD_MISCONFIGURED: '`details.issues` names each handler; the application does not start until all are right.',
   INVALID_OPTIONS: 'Correct the option; the application does not start with it.',

@@ -20,6 +20,7 @@ const TSCONFIG = {
     paths: {
       'nest-auth-identity': ['../../../../src/index.ts'],
       'nest-auth-identity/health': ['../../../../src/health/index.ts'],
+      'nest-auth-identity/nodemailer': ['../../../../src/nodemailer/index.ts'],
       'nest-auth-identity/oidc': ['../../../../src/oidc/index.ts'],
       'nest-auth-identity/schedule': ['../../../../src/schedule/index.ts'],
       'nest-auth-identity/telemetry': ['../../../../src/telemetry/index.ts'],

@@ -134,6 +134,6 @@ describe('the migration', () => {
     const policies = await readPolicies();
     const writing = policies.filter(({ command }) => ['INSERT', 'UPDATE', 'ALL'].includes(command));
     expect(writing.filter(({ check }) => check === null)).toEqual([]);
-    expect(policies.filter(({ permissive }) => !permissive)).toHaveLength(25);
+    expect(policies.filter(({ permissive }) => !permissive)).toHaveLength(35);
   });
 });

@@ -215,7 +215,7 @@ describe('listeners', () => {
     const tenant = await app.tenants.createTenant({ name: 'Acme', slug: 'acme' });
     const context: CreateUserContext = { source: 'signup', actorId: 'somebody' };
     const user = await app.users.runInTransaction(async () => {
-      const made = await app.users.createUser({ email, password: 'secret' }, tenant.id, context);
+      const made = await app.users.createUser({ email, password: 'correct horse battery staple' }, tenant.id, context);
       // A listener told too early would have asked the database by now: it began before these questions.
       for (let round = 0; round < 5; round += 1) await runOutsideTransaction(() => app.users.countUsers());
       expect(heard).toEqual([]);

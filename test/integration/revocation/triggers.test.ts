@@ -84,6 +84,11 @@ describe('the database tells', () => {
       tenant,
     ],
     [
+      'a tenant that demands a second factor',
+      ({ tenantId }) => app.tenants.updateTenant(tenantId, { secondFactorPolicy: 'required' }),
+      tenant,
+    ],
+    [
       'a permission that is denied to an access, by raw SQL',
       ({ userId, tenantId, permissionId }) =>
         raw(

@@ -18,6 +18,7 @@ import { seedByCopy } from '../../bench/scale/seed.js';
 import * as shape from '../../bench/scale/shape.js';
 import { seededEmail } from '../../bench/seed.js';
 import { PAPER } from '../../contract/external.rows.js';
+import { SECRETS } from '../../contract/recovery.rows.js';
 import { ROWS, setStage } from '../../contract/rows.js';
 import { ON_CLUSTER, useDatabase, withClient } from '../../support/database.js';
 import { type NestAppFixture, startNestApp } from '../../support/nest-app.js';
@@ -105,6 +106,28 @@ const SESSIONS = `
   insert into nest_auth_sign_in_totals (subject, failures) select id, 1 from nest_auth_users;
   insert into nest_auth_external_flows (token_hash, purpose, provider, sealed, expires_at)
     select decode(md5(id::text) || md5(id::text), 'hex'), 'sign_in', 'paper', 'x', now() + interval '5 minutes' from nest_auth_users;
+  insert into nest_auth_second_factors (user_id, kind, realm_id, key_id, sealed, last_step, enabled_at)
+    select id, 'totp', realm_id, 'k1', 'x', 1, now() from nest_auth_users;
+  insert into nest_auth_second_factor_states (user_id, realm_id) select id, realm_id from nest_auth_users;
+  insert into nest_auth_second_factor_challenges (user_id, token_hash, id, realm_id, security_stamp, expires_at)
+    select id, decode(md5(id::text) || md5(id::text), 'hex'), id, realm_id, 1, now() + interval '5 minutes' from nest_auth_users;
+  insert into nest_auth_second_factor_codes (user_id, challenge_hash, id, realm_id, kind, address, key_id, salt, code_hash)
+    select user_id, token_hash, id, realm_id, 'email', 'i', 'k1', 'x', 'x' from nest_auth_second_factor_challenges;
+  insert into nest_auth_trusted_devices (user_id, token_hash, id, realm_id, security_stamp, expires_at)
+    select id, decode(md5(id::text) || md5(id::text), 'hex'), id, realm_id, 1, now() + interval '30 days' from nest_auth_users;
+  insert into nest_auth_one_time_tokens (user_id, purpose, id, form, address, key_id, salt, token_hash, expires_at)
+    select id, 'password_reset', id, 'link', coalesce(email, id::text), 'k1', 'x', decode(md5(id::text) || md5(id::text), 'hex'), now() + interval '30 minutes' from nest_auth_users;
+  insert into nest_auth_invitations (id, tenant_id, realm_id, email, email_norm, role_ids, invited_by, key_id, salt, token_hash, expires_at)
+    select gen_random_uuid(), tenant_id, realm_id, 'i', 'i-' || row_number() over (), '{}', user_id, 'k1', 'x', 'x', now() + interval '7 days'
+    from nest_auth_user_accesses limit 50000;
+  insert into nest_auth_api_keys (user_id, id, realm_id, tenant_id, name, scopes, secret_hash, expires_at)
+    select user_id, gen_random_uuid(), realm_id, tenant_id, 'a key', '{x}', decode(md5(user_id::text) || md5(user_id::text), 'hex'),
+      now() + interval '90 days' from nest_auth_user_accesses limit 50000;
+  insert into nest_auth_service_accounts (tenant_id, id, name)
+    select id, id, 'robot' from nest_auth_tenants union all select id, gen_random_uuid(), 'deploy' from nest_auth_tenants;
+  insert into nest_auth_service_account_keys (tenant_id, id, service_account_id, name, scopes, secret_hash, expires_at)
+    select tenant_id, gen_random_uuid(), id, 'a key', '{x}', decode(md5(id::text) || md5(id::text), 'hex'),
+      now() + interval '90 days' from nest_auth_service_accounts;
   insert into nest_auth_rate_limits (key, points, expire)
     select 'signIn:perIp:' || id, 1, extract(epoch from now()) * 1000 + 60000 from nest_auth_users`;
 
@@ -139,7 +162,13 @@ let app: NestAppFixture;
 beforeAll(async () => {
   const { url } = database;
   const started = await startNestApp(url, {
-    auth: { session: { keys: generateSessionKeys(), signUp: 'open' }, identityProviders: [PAPER] },
+    auth: {
+      session: { keys: generateSessionKeys(), signUp: 'open' },
+      secrets: SECRETS,
+      twoFactor: { methods: ['totp', 'email'] },
+      identityProviders: [PAPER],
+      apiKeys: {},
+    },
   });
   await seedByCopy(url, SHAPE);
   await withClient(url, async (client) => {

@@ -272,6 +272,10 @@ describe("the package's own jobs", () => {
       { name: 'purge-expired-grants', cron: '10 4 * * *', timeZone: 'Europe/Berlin' },
       { name: 'purge-ended-sessions', cron: '20 4 * * *', timeZone: 'Europe/Berlin' },
       { name: 'remove-expired-external-flows', cron: '30 4 * * *', timeZone: 'Europe/Berlin' },
+      { name: 'remove-expired-one-time-tokens', cron: '10 5 * * *', timeZone: 'Europe/Berlin' },
+      { name: 'remove-expired-second-factors', cron: '50 4 * * *', timeZone: 'Europe/Berlin' },
+      { name: 'rotate-secrets', cron: '0 5 * * *', timeZone: 'Europe/Berlin' },
+      { name: 'remove-expired-invitations', cron: '40 4 * * *', timeZone: 'Europe/Berlin' },
     ]);
     const timer = app.context.get(SchedulerRegistry).getCronJob('nest_auth.deactivate-inactive-users');
     expect(timer.cronTime.toString()).toContain('10');
