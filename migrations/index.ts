@@ -29,6 +29,8 @@ import { ApiKeys1790000000840 } from './1790000000840-api-keys.js';
 import { ApiKeysRowSecurity1790000000845 } from './1790000000845-api-keys-row-security.js';
 import { DeadLetterRetries1790000000850 } from './1790000000850-dead-letter-retries.js';
 import { DeadLetterRetriesIndex1790000000852 } from './1790000000852-dead-letter-retries-index.js';
+import { PasswordHistory1790000000860 } from './1790000000860-password-history.js';
+import { PasswordHistoryRowSecurity1790000000865 } from './1790000000865-password-history-row-security.js';
 import { RowSecurity1790000000100 } from './1790000000100-row-security.js';
 import { CitusByUser1790000009000 } from './scale-out/1790000009000-citus-by-user.js';
 import { UserLifecycle1790000000400 } from './1790000000400-user-lifecycle.js';
@@ -62,6 +64,7 @@ export const NestAuthMigrations = [
   ApiKeys1790000000840,
   DeadLetterRetries1790000000850,
   DeadLetterRetriesIndex1790000000852,
+  PasswordHistory1790000000860,
 ] as const;
 
 /**
@@ -81,6 +84,7 @@ export const NestAuthRlsMigrations = [
   SecondFactorsRowSecurity1790000000825,
   SecondFactorPolicyRowSecurity1790000000835,
   ApiKeysRowSecurity1790000000845,
+  PasswordHistoryRowSecurity1790000000865,
 ] as const;
 
 /**

@@ -18,6 +18,7 @@ export { RoleService } from './access/role.service.js';
 export { ActivityService } from './audit/activity.service.js';
 export { type LifecycleDependent, LifecycleDependents } from './account/lifecycle-dependents.js';
 export type { LegacyHashInput } from './account/imported-hash.policy.js';
+export { NestAuthFormerPassword } from './account/password-history.entity.js';
 export { PasswordPolicy } from './account/password-policy.service.js';
 export type {
   BreachCheckOptions,

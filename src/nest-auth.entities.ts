@@ -12,6 +12,7 @@ import { NestAuthUserAccess } from './access/user-access.entity.js';
 import { NestAuthApiKey, NestAuthServiceAccountKey } from './api-key/api-key.entities.js';
 import { NestAuthServiceAccount } from './api-key/service-account.entity.js';
 import { NestAuthIdentity } from './account/identity.entity.js';
+import { NestAuthFormerPassword } from './account/password-history.entity.js';
 import { NestAuthUser } from './account/user.entity.js';
 import { NestAuthActivitySeal } from './audit/activity-seal.entity.js';
 import { NestAuthActivity } from './audit/activity.entity.js';
@@ -70,4 +71,5 @@ export const NestAuthEntities = [
   NestAuthSignInTotal,
   NestAuthRateLimit,
   NestAuthOneTimeToken,
+  NestAuthFormerPassword,
 ] as const;

@@ -1,4 +1,5 @@
 import type { InjectionToken, Provider } from '@nestjs/common';
+import { PasswordHistory } from './account/password-history.operations.js';
 import { PasswordPolicy } from './account/password-policy.service.js';
 import { PasswordService } from './account/password.service.js';
 import { UserOperations } from './account/user.operations.js';
@@ -55,6 +56,7 @@ export function recoveryProviders(settings: InjectionToken): Provider[] {
         UserOperations,
         PasswordService,
         PasswordPolicy,
+        PasswordHistory,
         LockoutOperations,
         OneTimeTokenOperations,
         ReauthenticationOperations,
@@ -66,6 +68,7 @@ export function recoveryProviders(settings: InjectionToken): Provider[] {
         users: UserOperations,
         passwords: PasswordService,
         policy: PasswordPolicy,
+        history: PasswordHistory,
         lockout: LockoutOperations,
         tokens: OneTimeTokenOperations,
         reauthentication: ReauthenticationOperations,
@@ -77,6 +80,7 @@ export function recoveryProviders(settings: InjectionToken): Provider[] {
           users,
           passwords,
           policy,
+          history,
           lockout,
           tokens,
           reauthentication,

@@ -5,6 +5,7 @@ import { CreateUserOperations } from './account/create-user.operations.js';
 import { HookRunner } from './account/hook-runner.js';
 import { IdentityOperations } from './account/identity.operations.js';
 import { LifecycleDependents } from './account/lifecycle-dependents.js';
+import { PasswordHistory } from './account/password-history.operations.js';
 import { PasswordPolicy } from './account/password-policy.service.js';
 import { PasswordService } from './account/password.service.js';
 import { UserFinder } from './account/user-finder.js';
@@ -51,6 +52,12 @@ export function userProviders(settings: InjectionToken): Provider[] {
         new PasswordPolicy(host, passwordPolicy),
     },
     {
+      provide: PasswordHistory,
+      inject: [TransactionHost, PasswordService, settings],
+      useFactory: (host: TransactionHost, passwords: PasswordService, { passwordPolicy }: NestAuthSettings) =>
+        new PasswordHistory(host, passwords, passwordPolicy.history),
+    },
+    {
       provide: UserOperations,
       inject: [EventPublisher, HookRunner, LifecycleDependents, Ownership, settings],
       useFactory: (
@@ -63,15 +70,16 @@ export function userProviders(settings: InjectionToken): Provider[] {
     },
     {
       provide: IdentityOperations,
-      inject: [TransactionHost, UserOperations, PasswordService, PasswordPolicy, settings],
+      inject: [TransactionHost, UserOperations, PasswordService, PasswordPolicy, PasswordHistory, settings],
       useFactory: (
         host: TransactionHost,
         users: UserOperations,
         passwords: PasswordService,
         policy: PasswordPolicy,
+        history: PasswordHistory,
         { defaultRegion }: NestAuthSettings,
       ) => {
-        const identities = new IdentityOperations(host, users, passwords, policy, defaultRegion);
+        const identities = new IdentityOperations(host, users, passwords, policy, history, defaultRegion);
         registerPort(host.dataSource, 'account', identities);
         return identities;
       },

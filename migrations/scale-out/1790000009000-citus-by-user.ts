@@ -54,6 +54,7 @@ const BY_USER = [
   'nest_auth_second_factor_codes',
   'nest_auth_trusted_devices',
   'nest_auth_api_keys',
+  'nest_auth_password_history',
 ];
 
 /** With the tenant, in the order of their foreign keys: programs that work for it. */

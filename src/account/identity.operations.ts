@@ -16,6 +16,7 @@ import {
 import type { NestAuthIdentity } from './identity.entity.js';
 import { CONFLICT_ATTEMPTS, conflictError } from './login-conflict.queries.js';
 import { aboutUser } from './password-about.policy.js';
+import type { PasswordHistory } from './password-history.operations.js';
 import type { PasswordPolicy } from './password-policy.service.js';
 import type { PasswordAbout } from './password-policy.types.js';
 import { isHashedPassword, type PasswordService } from './password.service.js';
@@ -33,6 +34,7 @@ export class IdentityOperations implements AccountPort {
     private readonly users: UserOperations,
     private readonly passwords: PasswordService,
     private readonly policy: PasswordPolicy,
+    private readonly history: PasswordHistory,
     private readonly defaultRegion: string | undefined,
   ) {}
 
@@ -197,11 +199,11 @@ export class IdentityOperations implements AccountPort {
   ): Promise<void> {
     assertUuid('user.id', user.id);
     const pinned = this.transactions.pin(manager);
-    const phc = await this.hashOf(password, aboutUser(user), pinned);
+    const phc = await this.hashOf(password, aboutUser(user), pinned, user.id);
     const needsTransaction = this.users.changeNeedsTransaction;
     const { user: updated } = await this.transactions.perform(needsTransaction, pinned, (m) =>
       this.users.change(m, user.id, { passwordChanged: true }, ['password'], async () => {
-        const stored = await storePasswordHash(m, user.id, phc);
+        const stored = await storePasswordHash(m, user.id, phc, this.history.size);
         return stored === null ? null : { user: stored, changed: true };
       }),
     );
@@ -220,15 +222,20 @@ export class IdentityOperations implements AccountPort {
     return matches;
   }
 
-  /** What is stored for a password of any accepted form. Judges and hashes plain text: no connection may be held here. */
+  /**
+   * What is stored for a password of any accepted form. Judges plain text, for a user who is there also by the history,
+   * and hashes it: no connection may be held here.
+   */
   async hashOf(
     password: string | HashedPassword | null | undefined,
     about: PasswordAbout,
     manager: EntityManager | undefined,
+    userId?: string,
   ): Promise<string | null> {
     if (password === undefined || password === null) return null;
     if (isHashedPassword(password)) return password.phc;
     await this.policy.assertAcceptable(password, about, manager);
+    if (userId !== undefined) await this.history.assertNew(manager, userId, password);
     return (await this.passwords.hash(password)).phc;
   }
 }

@@ -4,6 +4,8 @@ import type { BreachCheckOptions, PasswordPolicyOptions } from './password-polic
 /** The most that may be asked for is the least that has to be taken (NIST SP 800-63B-4, 3.1.1.2). */
 const LENGTHS = { default: 15, min: 8, max: 64 } as const;
 const TIMEOUTS_MS = { default: 2_000, min: 100, max: 30_000 } as const;
+/** Each one costs a hash whenever a password is chosen. */
+const HISTORY = { min: 0, max: 24 } as const;
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 const FAIL_MODES: readonly unknown[] = ['allow', 'refuse'];
 
@@ -11,6 +13,7 @@ const FIELDS: Readonly<Record<keyof PasswordPolicyOptions, true>> = {
   minLength: true,
   contextWords: true,
   breachCheck: true,
+  history: true,
 };
 const BREACH_FIELDS: Readonly<Record<keyof BreachCheckOptions, true>> = {
   source: true,
@@ -25,14 +28,22 @@ export class PasswordPolicySettings {
   readonly minLength: number;
   readonly contextWords: readonly string[];
   readonly breachCheck: Required<BreachCheckOptions> | null;
+  readonly history: number;
 
-  constructor({ minLength = LENGTHS.default, contextWords = [], breachCheck }: PasswordPolicyOptions = {}) {
+  constructor({
+    minLength = LENGTHS.default,
+    contextWords = [],
+    breachCheck,
+    history = 0,
+  }: PasswordPolicyOptions = {}) {
     assertWhole('minLength', minLength, LENGTHS);
+    assertWhole('history', history, HISTORY);
     if (!Array.isArray(contextWords) || !contextWords.every((word) => typeof word === 'string' && word.trim() !== ''))
       refuse('contextWords', 'must be an array of words');
     this.minLength = minLength;
     this.contextWords = [...contextWords];
     this.breachCheck = breachCheck === undefined ? null : readBreachCheck(breachCheck);
+    this.history = history;
   }
 }
 

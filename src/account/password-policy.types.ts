@@ -11,7 +11,9 @@ export type PasswordIssueCode =
   /** Too short without what is known of the person and of the application. */
   | 'PERSONAL'
   /** Known to the look-up of leaked passwords. */
-  | 'BREACHED';
+  | 'BREACHED'
+  /** The user's current one, or one of the last `password.history`. */
+  | 'REUSED';
 
 /** What to change about a password. Never holds the password. */
 export interface PasswordIssue extends ValidationIssue {
@@ -58,4 +60,10 @@ export interface PasswordPolicyOptions {
   readonly contextWords?: readonly string[];
   /** @default none: the list that comes with the package is asked, and nobody else */
   readonly breachCheck?: BreachCheckOptions;
+  /**
+   * How many passwords of a user are remembered beside the current one: none of them is taken again by `resetPassword`,
+   * `changePassword` and `setPassword`. 24 at most: as many hashes are computed whenever somebody chooses a password.
+   * @default 0
+   */
+  readonly history?: number;
 }

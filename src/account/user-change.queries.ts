@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { v7 as uuidv7 } from 'uuid';
 import { activity, type ActivityParts, audited } from '../audit/audited-statement.js';
 import { changedMetadata, differences, moment } from '../audit/changed-values.js';
 import { METADATA_LIMITS } from '../errors/input.js';
@@ -9,6 +10,7 @@ import { either } from '../transaction/either.js';
 import { splitPatch } from '../transaction/metadata-patch.js';
 import { untilDecided } from '../transaction/optimistic.js';
 import { execute, returnsRows, type Statement } from '../transaction/statement.js';
+import { keepingHash } from './password-history.queries.js';
 import type { NestAuthUser } from './user.entity.js';
 import { LIVE, toUser, userColumns, type UserRow } from './user.queries.js';
 
@@ -91,19 +93,35 @@ const DELETE = audited<UserRow & OwnerPart & { on_hold: boolean; raced: boolean 
   ([row]) => row !== undefined && !row.on_hold && !row.raced && row.owned === null,
 );
 
+/** The one thing about a password that may be told; and where to tell the user of it, for by then it may be another one. */
+const PASSWORD_ACTIVITY = userActivity('changed', {
+  from: 'changed',
+  after: `jsonb_build_object('password', case when $2::text is null then 'removed' else 'changed' end)`,
+  details: `jsonb_build_object('version', changed.version, 'email', changed.email)`,
+});
+
 const SET_PASSWORD = audited<UserRow>(
   'user_set_password',
   `with changed as (
     update nest_auth_users set password_hash = $2, security_stamp = security_stamp + 1, version = version + 1, updated_at = now()
     where id = $1 and ${LIVE} returning ${COLUMNS}),
-  ${userActivity('changed', {
-    from: 'changed',
-    // The one thing about a password that may be told.
-    after: `jsonb_build_object('password', case when $2::text is null then 'removed' else 'changed' end)`,
-    // Where to tell the user of it: by then it may be another one.
-    details: `jsonb_build_object('version', changed.version, 'email', changed.email)`,
-  })}
+  ${PASSWORD_ACTIVITY}
   select ${COLUMNS} from changed`,
+  returnsRows,
+);
+
+/** As above, and the hash that was there is kept: `$3` is the id of its row, `$4` how many are. */
+const SET_PASSWORD_AND_KEEP = audited<UserRow>(
+  undefined,
+  keepingHash({
+    held: `select id, realm_id, password_hash from nest_auth_users where id = $1 and ${LIVE} for no key update`,
+    changed: `update nest_auth_users u
+      set password_hash = $2, security_stamp = u.security_stamp + 1, version = u.version + 1, updated_at = now()
+      from held where u.id = held.id and u.id = $1 returning ${userColumns('u')}`,
+    rest: `${PASSWORD_ACTIVITY} select ${COLUMNS} from changed`,
+    id: '$3',
+    count: '$4',
+  }),
   returnsRows,
 );
 
@@ -212,12 +230,18 @@ export async function deleteUserRow(
   return { user: toUser(row, manager), onHold: row.on_hold, raced: row.raced, owned: row.owned };
 }
 
+/** `keep` is how many former passwords are remembered. */
 export async function storePasswordHash(
   manager: EntityManager,
   id: string,
   phc: string | null,
+  keep: number,
 ): Promise<NestAuthUser | null> {
-  return first(manager, await execute(manager, SET_PASSWORD, [id, phc]));
+  const rows =
+    keep === 0
+      ? await execute(manager, SET_PASSWORD, [id, phc])
+      : await execute(manager, SET_PASSWORD_AND_KEEP, [id, phc, uuidv7(), keep]);
+  return first(manager, rows);
 }
 
 /** Replaces the hash of a password by a stronger one of the same, unless the password has changed meanwhile. */

@@ -201,8 +201,8 @@ export class NestAuthUser extends NestAuthBaseEntity {
 
   /**
    * Judges a plain password, hashes and stores it at once, in the running transaction; no later `save` is needed. `null`
-   * removes it. Inside a transaction pass a hash from `PasswordService.hash`, made before it. Announces
-   * `UserUpdatedEvent`.
+   * removes it. Inside a transaction pass a hash from `PasswordService.hash`, made before it; `password.history` does not
+   * judge that. Announces `UserUpdatedEvent`.
    *
    * @throws `USER_NOT_FOUND`, `VALIDATION_FAILED`, `PASSWORD_REFUSED`, `PASSWORD_CHECK_UNAVAILABLE`, `HASHING_BUSY`.
    */

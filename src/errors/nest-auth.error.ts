@@ -193,7 +193,8 @@ export const NEST_AUTH_ERRORS = {
   // Passwords
   PASSWORD_REFUSED: {
     status: 422,
-    meaning: 'The password is too short, or what others would guess; `details.issues` tells what to change.',
+    meaning:
+      'The password is too short, what others would guess, or one that the user had before; `details.issues` tells what to change.',
   },
   PASSWORD_CHECK_UNAVAILABLE: {
     status: 503,

@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
+import type { PasswordHistory } from '../account/password-history.operations.js';
 import type { PasswordPolicy } from '../account/password-policy.service.js';
 import type { PasswordService } from '../account/password.service.js';
 import { storePasswordHash } from '../account/user-change.queries.js';
@@ -31,6 +32,7 @@ export class PasswordRecoveryOperations {
     private readonly users: UserOperations,
     private readonly passwords: PasswordService,
     private readonly policy: PasswordPolicy,
+    private readonly history: PasswordHistory,
     private readonly lockout: LockoutOperations,
     private readonly tokens: OneTimeTokenOperations,
     private readonly reauthentication: ReauthenticationOperations,
@@ -58,13 +60,16 @@ export class PasswordRecoveryOperations {
     const holder = await this.transactions.operate(manager, (m) => findLinkHolder(m, shown));
     if (holder === undefined) throw invalidToken();
     await this.policy.assertAcceptable(password, holder, manager);
+    await this.history.assertNew(manager, shown.userId, password);
     const { phc } = await this.passwords.hash(password);
     await asUser(shown.userId, () =>
       this.transactions.atomic(manager, async (m) => {
         const spent = await spendReset(m, shown);
         if (spent === undefined) throw invalidToken();
         this.events.publish(m, new PasswordResetEvent(shown.userId, spent.id));
-        const user = await this.#store(m, shown.userId, () => storePasswordHash(m, shown.userId, phc));
+        const user = await this.#store(m, shown.userId, () =>
+          storePasswordHash(m, shown.userId, phc, this.history.size),
+        );
         if (!spent.email_verified) await this.#proveEmail(m, user);
         await this.#endSessions(m, shown.userId, undefined);
         await this.dependents.end(m, shown.userId);
@@ -77,12 +82,13 @@ export class PasswordRecoveryOperations {
     const { userId, currentPassword, newPassword, keepSessionId } = input;
     const proven = await this.reauthentication.password(manager, userId, currentPassword);
     await this.policy.assertAcceptable(newPassword, { email: proven.email, phone: proven.phone }, manager);
+    await this.history.assertNew(manager, proven.id, newPassword);
     const { phc } = await this.passwords.hash(newPassword);
-    const change = { userId: proven.id, phc, stamp: proven.security_stamp, keep: keepSessionId ?? null };
+    const change = { userId: proven.id, phc, stamp: proven.security_stamp, session: keepSessionId ?? null };
     await asUser(proven.id, () =>
       this.transactions.atomic(manager, async (m) => {
         await this.#store(m, proven.id, async () => {
-          const changed = await changePassword(m, change);
+          const changed = await changePassword(m, change, this.history.size);
           // Somebody else was faster, and the password that was shown is not the current one any more.
           if (changed === null) throw wrongPassword();
           return changed;

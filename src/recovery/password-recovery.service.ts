@@ -59,6 +59,7 @@ export class PasswordRecoveryService {
    * succeeds. In a transaction of the caller a connection is held meanwhile: call outside of transactions. Announces
    * `PasswordResetEvent`, `UserUpdatedEvent`, and where there was something `SessionsRevokedEvent` and
    * `UserUnlockedEvent`.
+   * With `password.history` the hashes that it names are read in one statement more, before the hashing.
    * Errors: `ONE_TIME_TOKEN_INVALID` for all reasons; `PASSWORD_REFUSED` and `PASSWORD_CHECK_UNAVAILABLE`, which leave the
    * link as it is; `RATE_LIMITED`, `HASHING_BUSY`, `VALIDATION_FAILED`, and what hooks throw.
    */
@@ -78,6 +79,7 @@ export class PasswordRecoveryService {
    * one succeeds. In a transaction of the caller a connection is held meanwhile: call outside of transactions. Announces
    * `UserUpdatedEvent`, and `SessionsRevokedEvent` where there was another; or `UserLoginFailedEvent`. Source: OWASP ASVS
    * 6.2.3.
+   * With `password.history` the hashes that it names are read in one statement more, before the hashing.
    * Errors: `INVALID_CREDENTIALS` for all that is wrong about the current password; `PASSWORD_REFUSED`,
    * `PASSWORD_CHECK_UNAVAILABLE`, `HASHING_BUSY`, `VALIDATION_FAILED`, and what hooks throw.
    */

@@ -1,4 +1,6 @@
 import type { EntityManager } from 'typeorm';
+import { v7 as uuidv7 } from 'uuid';
+import { keepingHash } from '../account/password-history.queries.js';
 import { tenantOfRealm } from '../account/user-change.queries.js';
 import { toUser, userColumns, type UserRow } from '../account/user.queries.js';
 import type { NestAuthUser } from '../account/user.entity.js';
@@ -59,21 +61,12 @@ export async function findLinkHolder(manager: EntityManager, shown: ShownProof):
   return row;
 }
 
-/**
- * The hash is replaced under the stamp that the current password was shown under: of two at once, one. `$4` is the session
- * that goes on, under the new stamp; null for none.
- */
-const CHANGE = audited<UserRow>(
-  'change_own_password',
-  `with held as (
-      select id, security_stamp from nest_auth_users
-      where id = $1 and deleted_at is null and status = 'active' and security_stamp = $3::integer for no key update),
-    changed as (
-      update nest_auth_users u set password_hash = $2, security_stamp = u.security_stamp + 1, version = u.version + 1,
+const CHANGED = `update nest_auth_users u set password_hash = $2, security_stamp = u.security_stamp + 1, version = u.version + 1,
         updated_at = now()
       from held where u.id = held.id and u.id = $1
-      returning ${userColumns('u')}, u.security_stamp),
-    kept as (
+      returning ${userColumns('u')}, u.security_stamp`;
+
+const AFTER_CHANGE = `kept as (
       update nest_auth_sessions s set security_stamp = changed.security_stamp from changed join held on held.id = changed.id
       where s.user_id = $1 and s.user_id = changed.id and s.id = $4::uuid and s.revoked_at is null
         and s.security_stamp = held.security_stamp),
@@ -86,16 +79,48 @@ const CHANGE = audited<UserRow>(
       after: `jsonb_build_object('password', 'changed')`,
       details: `jsonb_build_object('version', changed.version, 'email', changed.email)`,
     })}
-    select ${userColumns('changed')} from changed`,
+    select ${userColumns('changed')} from changed`;
+
+/**
+ * The hash is replaced under the stamp that the current password was shown under: of two at once, one. `$4` is the session
+ * that goes on, under the new stamp; null for none.
+ */
+const CHANGE = audited<UserRow>(
+  'change_own_password',
+  `with held as (
+      select id, security_stamp from nest_auth_users
+      where id = $1 and deleted_at is null and status = 'active' and security_stamp = $3::integer for no key update),
+    changed as (
+      ${CHANGED}),
+    ${AFTER_CHANGE}`,
   returnsRows,
 );
 
-/** Null when what was shown does not hold any more. */
+/** As above, and the hash that was there is kept: `$5` is the id of its row, `$6` how many are. */
+const CHANGE_AND_KEEP = audited<UserRow>(
+  undefined,
+  keepingHash({
+    held: `select id, security_stamp, realm_id, password_hash from nest_auth_users
+      where id = $1 and deleted_at is null and status = 'active' and security_stamp = $3::integer for no key update`,
+    changed: CHANGED,
+    rest: AFTER_CHANGE,
+    id: '$5',
+    count: '$6',
+  }),
+  returnsRows,
+);
+
+/** Null when what was shown does not hold any more. `keep` is how many former passwords are remembered. */
 export async function changePassword(
   manager: EntityManager,
-  change: { readonly userId: string; readonly phc: string; readonly stamp: number; readonly keep: string | null },
+  wanted: { readonly userId: string; readonly phc: string; readonly stamp: number; readonly session: string | null },
+  keep: number,
 ): Promise<NestAuthUser | null> {
-  const [row] = await execute(manager, CHANGE, [change.userId, change.phc, change.stamp, change.keep]);
+  const values = [wanted.userId, wanted.phc, wanted.stamp, wanted.session];
+  const [row] =
+    keep === 0
+      ? await execute(manager, CHANGE, values)
+      : await execute(manager, CHANGE_AND_KEEP, [...values, uuidv7(), keep]);
   return row === undefined ? null : toUser(row, manager);
 }
 

@@ -52,6 +52,7 @@ const RULES: Readonly<Record<string, OwnershipRule>> = {
   nest_auth_second_factor_states: { where: OF_REALM, maybeEmpty: true },
   nest_auth_second_factor_challenges: { where: OF_REALM, maybeEmpty: true },
   nest_auth_second_factor_codes: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
+  nest_auth_password_history: { where: OF_REALM, maybeEmpty: true },
   nest_auth_trusted_devices: { where: OF_REALM, maybeEmpty: true },
   nest_auth_one_time_tokens: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },
   nest_auth_sign_in_failures: { where: '$1::uuid is distinct from $2::uuid', maybeEmpty: true },

@@ -107,6 +107,7 @@ describe('the statements', () => {
       'access/user-access.queries.ts: nest_auth_user_accesses',
       'account/change-login.queries.ts: nest_auth_identities',
       'account/identity.queries.ts: nest_auth_identities',
+      'account/password-history.queries.ts: nest_auth_password_history',
       'session/refresh.queries.ts: nest_auth_refresh_tokens',
     ]);
     expect(new Set(broken.map((one) => one.split(': ')[1]))).toEqual(REPLACED_AT_ONCE);

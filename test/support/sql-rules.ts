@@ -26,6 +26,7 @@ export const REFUSED_IN_STATEMENTS: readonly (readonly [what: string, refused: R
  */
 export const REPLACED_AT_ONCE: ReadonlySet<string> = new Set([
   'nest_auth_identities',
+  'nest_auth_password_history',
   'nest_auth_platform_access_roles',
   'nest_auth_platform_accesses',
   'nest_auth_refresh_tokens',

@@ -37,7 +37,7 @@ describe('the databases of tests on a cluster', () => {
   it('are made on every node, told of each other, and distributed', async () => {
     const url = await createCitusDatabase(await cluster(), NAME, CITUS_STAND_IN);
     await withClient(url, async (client) => {
-      expect(await placementsOf(client)).toHaveLength(28);
+      expect(await placementsOf(client)).toHaveLength(29);
       const { rows } = await client.query('select host, port, kind from citus_stand_in_nodes order by kind');
       expect(rows).toEqual([
         { host: 'coordinator.internal', port: 5432, kind: 'coordinator' },

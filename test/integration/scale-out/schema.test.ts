@@ -73,6 +73,7 @@ describe('the scale-out migration', () => {
       mine('nest_auth_api_keys'),
       { table: 'nest_auth_identities', kind: 'distributed', column: 'provider_id', colocation: expect.any(Number) },
       mine('nest_auth_one_time_tokens'),
+      mine('nest_auth_password_history'),
       everywhere('nest_auth_permissions'),
       mine('nest_auth_platform_access_permissions'),
       mine('nest_auth_platform_access_roles'),

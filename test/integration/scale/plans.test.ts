@@ -117,6 +117,8 @@ const SESSIONS = `
     select id, decode(md5(id::text) || md5(id::text), 'hex'), id, realm_id, 1, now() + interval '30 days' from nest_auth_users;
   insert into nest_auth_one_time_tokens (user_id, purpose, id, form, address, key_id, salt, token_hash, expires_at)
     select id, 'password_reset', id, 'link', coalesce(email, id::text), 'k1', 'x', decode(md5(id::text) || md5(id::text), 'hex'), now() + interval '30 minutes' from nest_auth_users;
+  insert into nest_auth_password_history (user_id, id, realm_id, password_hash)
+    select id, id, realm_id, 'x' from nest_auth_users;
   insert into nest_auth_invitations (id, tenant_id, realm_id, email, email_norm, role_ids, invited_by, key_id, salt, token_hash, expires_at)
     select gen_random_uuid(), tenant_id, realm_id, 'i', 'i-' || row_number() over (), '{}', user_id, 'k1', 'x', 'x', now() + interval '7 days'
     from nest_auth_user_accesses limit 50000;
