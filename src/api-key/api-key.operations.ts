@@ -190,7 +190,9 @@ async function assertOwnerHolds(manager: EntityManager, holder: UserHolder, scop
     throw new NestAuthError('ACCESS_NOT_FOUND', 'createApiKey: the user is no active member of the tenant');
   }
   const grants = await readGrants(manager, { userId, tenantId });
-  const missing = scopes.filter((scope) => grants?.can(scope) !== true);
+  const { apiKey } = IdentityContext.current;
+  const held = apiKey === undefined ? grants : grants?.scopedTo(apiKey.scopes);
+  const missing = scopes.filter((scope) => held?.can(scope) !== true);
   if (missing.length > 0) throw notHeld(missing);
 }
 

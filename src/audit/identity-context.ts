@@ -25,8 +25,10 @@ export const IdentityContext = {
   run<T>(facts: IdentityFacts, fn: () => T): T {
     const outer = contexts.getStore();
     const inner = checked(facts);
-    // What one actor may do by a key says nothing about another actor.
-    const kept = inner.actor === undefined || outer?.apiKey === undefined ? outer : { ...outer, apiKey: undefined };
+    // What one actor may do by a key says nothing about another actor, and is no less for being said again.
+    const { actor = outer?.actor } = inner;
+    const isSame = actor?.type === outer?.actor?.type && actor?.id?.toLowerCase() === outer?.actor?.id?.toLowerCase();
+    const kept = isSame || outer?.apiKey === undefined ? outer : { ...outer, apiKey: undefined };
     return contexts.run({ ...kept, ...inner }, fn);
   },
 

@@ -43,6 +43,7 @@ export class InvitationOperations {
 
   /** One statement, and those by which an inviter is judged; with an inviter `manager` must be a transaction's. */
   async send(manager: EntityManager, wanted: WantedInvitation): Promise<IssuedInvitation> {
+    this.inviters.assertAnswerable();
     await this.inviters.assertMayInvite(manager, wanted.invitedBy, wanted);
     const invitation = { ...wanted, id: uuidv7() };
     const secret = issueToken(this.secrets, 'invitation', invitation.id);
@@ -62,6 +63,7 @@ export class InvitationOperations {
 
   /** `manager` must be a transaction's. Whoever sends it again answers for it from then on. */
   async resend(manager: EntityManager, id: string, tenantId: string): Promise<IssuedInvitation> {
+    this.inviters.assertAnswerable();
     const secret = issueToken(this.secrets, 'invitation', id.toLowerCase());
     const row = await untilDecided(async () => {
       const seen = await findInvitation(manager, id, tenantId);

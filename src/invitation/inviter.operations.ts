@@ -21,6 +21,15 @@ export class InviterOperations {
   }
 
   /**
+   * Throws `GRANT_NOT_HELD` for a service account: nobody could be judged again when the invitation is accepted, and it
+   * would outlive the key.
+   */
+  assertAnswerable(): void {
+    const { actor, apiKey } = IdentityContext.current;
+    if (apiKey !== undefined && actor?.type !== ActorTypeEnum.USER) throw inviterMayNot();
+  }
+
+  /**
    * Throws `GRANT_NOT_HELD` unless the inviter may (still) give the roles. The inviter and what the right comes from stay
    * as they are until the transaction ends; `manager` must be a transaction's.
    */
@@ -32,7 +41,7 @@ export class InviterOperations {
     if (inviterId === null) return;
     const mustBeMember = this.settings.delegation === 'enforced';
     if (!isUuid(inviterId)) throw inviterMayNot();
-    // As the inviter, whoever acts now: that may be the person who was invited.
+    // As the inviter, whoever acts now: that may be the person who was invited. If it is the inviter, by a key too.
     await IdentityContext.run({ actor: { type: ActorTypeEnum.USER, id: inviterId } }, () =>
       this.delegation.assertMayGrant(manager, { tenantId }, { roleIds }),
     );

@@ -24,6 +24,27 @@ export async function findPendingOf(
   return (await execute(manager, PENDING_OF, [userIds, tenantId])).map(({ id }) => id);
 }
 
+const PENDING_TO: Statement<{ id: string }> = {
+  text: `select id from nest_auth_invitations where tenant_id = $1 and email_norm = $2 and status = 'pending'`,
+};
+
+/** Ids of what was sent to this address by the tenant and waits for an answer: one, or none. */
+export async function findPendingTo(manager: EntityManager, tenantId: string, emailNorm: string): Promise<string[]> {
+  return (await execute(manager, PENDING_TO, [tenantId, emailNorm])).map(({ id }) => id);
+}
+
+const ADDRESS: Statement<{ email_norm: string | null }> = {
+  text: 'select email_norm from nest_auth_users where id = $1',
+};
+
+export async function findAddress(manager: EntityManager, userId: string): Promise<string | null> {
+  const [row] = await execute(manager, ADDRESS, [userId]);
+  return row?.email_norm ?? null;
+}
+
+/** Why an invitation ends with a user: the inviter has gone, or who was invited was sent away. */
+export type OrphanReason = 'inviter_left' | 'access_ended';
+
 /** Each is a change of its own, with an activity whose id is one of `$2`. */
 const REVOKE = audited<InvitationRow>(
   undefined,
@@ -41,7 +62,7 @@ const REVOKE = audited<InvitationRow>(
         before: `jsonb_build_object('status', 'pending')`,
         after: `jsonb_build_object('status', gone.status)`,
       },
-      `jsonb_build_object('reason', 'inviter_left')`,
+      `jsonb_build_object('reason', $3::text)`,
     )}
     select ${INVITATION_NAMES} from gone`,
   returnsRows,
@@ -52,6 +73,7 @@ export function revokePending(
   manager: EntityManager,
   ids: readonly string[],
   activityIds: readonly string[],
+  reason: OrphanReason,
 ): Promise<InvitationRow[]> {
-  return execute(manager, REVOKE, [ids, activityIds]);
+  return execute(manager, REVOKE, [ids, activityIds, reason]);
 }

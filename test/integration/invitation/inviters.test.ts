@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 
-import { AccessStatusEnum, IdentityContext, RoleGuardEnum } from '../../../src/index.js';
+import { v7 as uuidv7 } from 'uuid';
+
+import { AccessStatusEnum, ActorTypeEnum, IdentityContext, RoleGuardEnum } from '../../../src/index.js';
 import { freshEmail, outcomesOf, times, useNestApp } from '../../support/nest-app.js';
 import { dumpTables } from '../../support/tables.js';
 import { lifecycle } from '../session/fixture.js';
@@ -95,6 +97,26 @@ describe('SEC-31 whoever invites', () => {
     });
     expect(items.find((one) => one.id === id)?.invitedBy).toBe(lead);
     expect(items.filter((one) => one.invitedBy === clerk)).toEqual([]);
+  });
+
+  it('by an API key gives no more than its scopes, also when the actor is said again, and by a service account nothing', async () => {
+    const { tenantId, member, editor } = app.seed;
+    const lead = await memberOf(app, editor);
+    const apiKey = { id: uuidv7(), tenantId, scopes: ['members:invite'] };
+    const byKey = <T>(fn: () => Promise<T>): Promise<T> =>
+      IdentityContext.run({ actor: { type: ActorTypeEnum.USER, id: lead }, apiKey }, fn);
+    await expect(invitedBy(lead, { roleIds: [editor] })).resolves.toBeDefined();
+    const calls = [() => invite(app, { roleIds: [editor] }), () => invitedBy(lead, { roleIds: [editor] })];
+    for (const call of calls) await expect(byKey(call)).rejects.toMatchObject(NOT_HELD);
+    const { id } = await invitedBy(lead, { roleIds: [editor] });
+    await expect(byKey(() => service().resendInvitation(id, tenantId))).rejects.toMatchObject(NOT_HELD);
+    const account = { actor: { type: ActorTypeEnum.SERVICE, id: uuidv7() }, apiKey: { ...apiKey, scopes: ['*'] } };
+    for (const roleIds of [[], [member]]) {
+      const call = IdentityContext.run(account, () => invite(app, { roleIds }));
+      await expect(call).rejects.toMatchObject(NOT_HELD);
+    }
+    const again = IdentityContext.run(account, () => service().resendInvitation(id, tenantId));
+    await expect(again).rejects.toMatchObject(NOT_HELD);
   });
 
   it('sends nothing and keeps the transaction of the caller usable when it is refused', async () => {
@@ -205,6 +227,27 @@ describe('SEC-30 an invitation is worth nothing when', () => {
     await app.access.addUserAccessRoles(inviter, tenantId, [editor]);
     const { user } = await accept(app, token);
     expect(await rolesIn(app, user.id, tenantId)).toEqual([member]);
+  });
+});
+
+describe('SEC-45 an invitation to a member', () => {
+  it.each(['taken out', 'suspended'] as const)('does not lead back in who was %s since', async (how) => {
+    const { tenantId, member, editor, otherTenantId } = app.seed;
+    const person = await verified(app);
+    await app.users.setUserAccessRoles(person.id, tenantId, [member]);
+    const more = await invite(app, { email: person.email, roleIds: [editor] });
+    const elsewhere = await invite(app, { email: person.email, tenantId: otherTenantId, roleIds: [] });
+    if (how === 'taken out') await app.users.deleteUserAccess(person.id, tenantId);
+    else await app.access.setUserAccessStatus(person.id, tenantId, AccessStatusEnum.SUSPENDED);
+    expect(await statusOf(app.url, more.id)).toBe('revoked');
+    await expect(accept(app, more.token)).rejects.toMatchObject(INVALID);
+    expect(await statusOf(app.url, elsewhere.id)).toBe('pending');
+    const [activity] = await query<{ details: object }>(
+      app.url,
+      `select details from nest_auth_activities where type = 'nest_auth.invitation.revoked' and subject_id = $1`,
+      [more.id],
+    );
+    expect(activity?.details).toMatchObject({ reason: 'access_ended' });
   });
 });
 
