@@ -94,7 +94,10 @@ export class AuthOperations {
     const opened = await this.open(manager, { ...proven, deviceHash }, wanted.tenantId).catch(
       async (error: unknown) => {
         // The password was right; what comes now is counted by itself.
-        if (isDemand(error)) await this.lockout.forgive(manager, attempt, verdict);
+        if (isDemand(error)) {
+          await this.lockout.forgive(manager, attempt, verdict);
+          if (rehashed !== undefined) await this.#upgrade(manager, proven, rehashed);
+        }
         throw error;
       },
     );

@@ -49,7 +49,12 @@ export class SessionOperations {
   }
 
   /** Uses the token. One statement; a second one tells what became of a token that could not be used. */
-  async continue(manager: EntityManager | undefined, token: unknown, tenantId: string | null): Promise<Continued> {
+  async continue(
+    manager: EntityManager | undefined,
+    token: unknown,
+    tenantId: string | null,
+    isRepeated = false,
+  ): Promise<Continued> {
     const [{ refreshSecret }] = this.settings.keys;
     const read = readRefreshToken(token);
     if (read === null) throw invalidRefreshToken();
@@ -66,7 +71,7 @@ export class SessionOperations {
       return rotated;
     });
     if (isIssuing(row)) return { userId, issuing: row, refreshToken };
-    return this.#again(manager, token as string, read, row, tenantId);
+    return this.#again(manager, token as string, read, row, tenantId, isRepeated);
   }
 
   /** The token was used before, or its session is over. */
@@ -76,6 +81,7 @@ export class SessionOperations {
     { userId, hash }: ReadRefreshToken,
     { asked_at: askedAt, demanded }: RotationRow,
     tenantId: string | null,
+    isRepeated: boolean,
   ): Promise<Continued> {
     const { reuseWindowSeconds } = this.settings;
     const spent = await this.transactions.operate(manager, (m) =>
@@ -83,11 +89,19 @@ export class SessionOperations {
     );
     if (spent === undefined || !spent.live) throw invalidRefreshToken();
     if (spent.successor_seed === null) {
+      // A session that was kept through a change of the password is under another stamp than when the statement began.
+      if (tenantId === null && !isRepeated) return this.continue(manager, token, null, true);
       if (tenantId === null) throw invalidRefreshToken();
       if (demanded === null) throw noAccess();
       throw satisfies(demanded, spent.second_factor) ? invalidRefreshToken() : factorNotShown();
     }
-    if (spent.in_window) return { userId, issuing: spent, refreshToken: this.#successor(token, userId, spent) };
+    if (spent.in_window) {
+      const refreshToken = this.#successor(token, userId, spent);
+      // Somebody else was faster with the token, and did not go there.
+      const isElsewhere = tenantId !== null && spent.tenant_id !== tenantId.toLowerCase();
+      if (isElsewhere) return this.continue(manager, refreshToken, tenantId);
+      return { userId, issuing: spent, refreshToken };
+    }
     // Outside of what throws: the refusal must not take the end of the session with it.
     await this.transactions.operate(manager, async (m) => {
       const ended = await endSessions(m, 'reused', userId, 'refresh_token_reused', spent.session_id);

@@ -207,6 +207,19 @@ describe('a session in SHARED tenancy', () => {
     expect((await auth(app).refresh(switched.refreshToken)).tenantId).toBe(app.seed.otherTenantId);
   });
 
+  it('goes there also when the token was just used by a refresh', async () => {
+    const one = await signedIn(app, app.seed.tenantId);
+    await app.users.ensureUserAccess(one.userId, app.seed.otherTenantId);
+    const refreshed = await auth(app).refresh(one.refreshToken);
+    const switched = await auth(app).switchTenant(one.refreshToken, app.seed.otherTenantId);
+    expect(switched).toMatchObject({ sessionId: one.sessionId, tenantId: app.seed.otherTenantId });
+    // Whoever has refreshed goes on as well: within the window the used token answers the one that came of it.
+    expect(await auth(app).refresh(refreshed.refreshToken)).toMatchObject({
+      refreshToken: switched.refreshToken,
+      tenantId: app.seed.otherTenantId,
+    });
+  });
+
   it('stays where it is, with its token, when the user is no active member of the other tenant', async () => {
     const one = await signedIn(app, app.seed.tenantId);
     const attempt = (tenantId: string) => auth(app).switchTenant(one.refreshToken, tenantId);

@@ -227,6 +227,20 @@ describe('SEC-02: a hash of older parameters', () => {
     expect(await sessions(app).getSessions(id)).toHaveLength(10);
   });
 
+  it('is replaced also when a second factor is asked for then', async () => {
+    const { id, email } = await personOfOld();
+    await query(
+      app.url,
+      `insert into nest_auth_second_factors (user_id, kind, realm_id, enabled_at)
+        select id, 'email', realm_id, now() from nest_auth_users where id = $1`,
+      [id],
+    );
+    await expect(auth(app).signIn({ email, password: PASSWORD })).rejects.toMatchObject({
+      code: 'SECOND_FACTOR_REQUIRED',
+    });
+    expect(await stored(id)).toContain(`m=${CHEAP.memoryKiB},t=${CHEAP.iterations}`);
+  });
+
   it('stays when it cannot be replaced, and the person is signed in all the same', async () => {
     const { id, email } = await personOfOld();
     await query(
