@@ -1,5 +1,5 @@
-import { Controller, Get, Inject } from '@nestjs/common';
-import { Permissions, PlatformOnly } from 'nest-auth-identity';
+import { Controller, Get, Header, Inject } from '@nestjs/common';
+import { Permissions, PlatformOnly, SessionOnly } from 'nest-auth-identity';
 import type { CapturingSender } from 'nest-auth-identity/testing';
 
 /** Where a mail server would be, on a machine that has none. */
@@ -14,8 +14,11 @@ export const CAPTURED_MAILS = Symbol('CAPTURED_MAILS');
 export class CapturedMailController {
   constructor(@Inject(CAPTURED_MAILS) private readonly mails: CapturingSender) {}
 
-  @Permissions('users.write')
+  /** A link that resets a password is worth as much as whoever it is for: everything, and no program. */
+  @SessionOnly()
+  @Permissions('*')
   @Get()
+  @Header('cache-control', 'no-store')
   list() {
     return this.mails.sent.toReversed();
   }

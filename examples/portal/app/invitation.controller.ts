@@ -1,6 +1,5 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { CurrentTenant, type Invitation, InvitationService, Permissions, Public } from 'nest-auth-identity';
-import type { AppUser } from './app-user.entity.js';
 import { PortalUserService } from './portal-user.service.js';
 import { readAcceptance, readInvitation, readToken } from './request-bodies.js';
 
@@ -56,8 +55,10 @@ export class InvitedController {
   }
 
   @Post('accept')
-  accept(@Body() body: unknown): Promise<AppUser> {
-    return this.portal.acceptInvitation(readAcceptance(body));
+  async accept(@Body() body: unknown): Promise<{ authUserId: string }> {
+    // Whoever has the mail need not be signed in: of an account that was there before they learn nothing by it.
+    const { authUserId } = await this.portal.acceptInvitation(readAcceptance(body));
+    return { authUserId };
   }
 
   @Post('decline')

@@ -6,7 +6,6 @@ import {
   Public,
   VerificationService,
 } from 'nest-auth-identity';
-import type { AppUser } from './app-user.entity.js';
 import { PortalUserService } from './portal-user.service.js';
 import { readEmailChange, readForgotten, readPasswordChange, readReset, readToken } from './request-bodies.js';
 
@@ -69,7 +68,9 @@ export class EmailController {
   @Public()
   @Post('confirm')
   @HttpCode(200)
-  confirm(@Body() body: unknown): Promise<AppUser> {
-    return this.portal.confirmEmailChange(readToken(body));
+  async confirm(@Body() body: unknown): Promise<{ email: string | null }> {
+    // The address may have been mistyped: whoever gets the mail learns nothing else of the person.
+    const { email } = await this.portal.confirmEmailChange(readToken(body));
+    return { email };
   }
 }

@@ -268,7 +268,8 @@ export function newPassword({ canaries }: Stage): string {
 
 /** A wrong value that looks like a right one; it is what somebody has typed, so it is nobody's business either. */
 export function mistyped({ canaries }: Stage, value: string): string {
-  const last = value.at(-1) ?? '';
-  const wrong = `${value.slice(0, -1)}${last === '7' ? '8' : '7'}`;
+  // Not the last character of a long one: in Base64 some of its bits may mean nothing.
+  const at = value.length > 40 ? value.length - 10 : value.length - 1;
+  const wrong = `${value.slice(0, at)}${value[at] === '7' ? '8' : '7'}${value.slice(at + 1)}`;
   return canaries.add('mistyped', wrong);
 }
