@@ -58,13 +58,17 @@ const countFailure = (seconds: string): string => `update nest_auth_second_facto
         failures = case when ${isOver(seconds)} then 1 else t.failures + 1 end,
         failing_since = case when ${isOver(seconds)} then clock.at else t.failing_since end`;
 
-/** Counts an answer before it is looked at, so that many at once cannot be more than may be. `$6`: whether as a failure. */
+/**
+ * Counts an answer before it is looked at, so that many at once cannot be more than may be. `$6`: whether as a failure. A
+ * challenge of another stamp opens nothing any more, so whoever still has it cannot lock the user out by it either.
+ */
 const TRY = statement<AttemptRow & ChallengeRow>(
   'second_factor_try',
   `with ${CLOCK},
     counted as (
-      update nest_auth_second_factor_challenges c set attempts = c.attempts + 1
-      where c.user_id = $1 and c.token_hash = $2 and c.expires_at > now() and c.attempts < $3::integer
+      update nest_auth_second_factor_challenges c set attempts = c.attempts + 1 from nest_auth_users u
+      where c.user_id = $1 and u.id = $1 and c.security_stamp = u.security_stamp and c.token_hash = $2
+        and c.expires_at > now() and c.attempts < $3::integer
       returning c.user_id, c.id, c.realm_id, c.tenant_id, c.security_stamp),
     tried as (
       ${countFailure('$5')} from counted cross join clock

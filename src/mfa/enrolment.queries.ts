@@ -52,9 +52,12 @@ export function beginTotp(
   return executeOne(manager, BEGIN, [userId, stamp, keyId, sealed]);
 }
 
+/** A seed that was begun waits for so long. Whoever has seen it once may not have it enabled for ever. */
+const STILL_WAITS = `f.enabled_at is null and f.created_at > now() - interval '1 hour'`;
+
 const WAITING: Statement<{ key_id: string; sealed: Buffer; epoch: number }> = {
   text: `select f.key_id, f.sealed, extract(epoch from now())::float8 as epoch from nest_auth_second_factors f
-    where f.user_id = $1 and f.kind = 'totp' and f.enabled_at is null`,
+    where f.user_id = $1 and f.kind = 'totp' and ${STILL_WAITS}`,
 };
 
 /** The seed that waits for a code of it; undefined when there is none. */
@@ -71,7 +74,8 @@ const CONFIRM = audited<{ user_id: string }>(
   `with ${HELD},
     enabled as (
       update nest_auth_second_factors f set enabled_at = now(), last_step = $3::bigint, last_used_at = now() from held
-      where f.user_id = $1 and f.user_id = held.id and f.kind = 'totp' and f.enabled_at is null and f.sealed = $2::bytea
+      where f.user_id = $1 and f.user_id = held.id and f.kind = 'totp' and ${STILL_WAITS}
+        and f.sealed = $2::bytea
       returning f.user_id),
     state as (
       insert into nest_auth_second_factor_states as t (user_id, realm_id, recovery_hashes, recovery_made_at)

@@ -110,6 +110,17 @@ describe('enrolling an authenticator', () => {
     });
   });
 
+  it('SEC-49: a seed that was begun an hour ago is none any more, until it is begun anew', async () => {
+    const { id } = await person(app);
+    const { secret: old } = await twoFactor(app).enableTwoFactor(id, current);
+    const age = `update nest_auth_second_factors set created_at = now() - interval '1 hour' where user_id = $1`;
+    await query(app.url, age, [id]);
+    const late = twoFactor(app).verifyTwoFactorSetup(id, await codeOf(app, old));
+    await expect(late).rejects.toMatchObject({ code: 'SECOND_FACTOR_NOT_ENABLED' });
+    const { secret } = await twoFactor(app).enableTwoFactor(id, current);
+    await expect(twoFactor(app).verifyTwoFactorSetup(id, await codeOf(app, secret))).resolves.toMatchObject({});
+  });
+
   it('SEC-53: by a password that was shown before the factor was enabled is refused', async () => {
     const { id } = await person(app);
     const { secret } = await twoFactor(app).enableTwoFactor(id, current);

@@ -131,6 +131,18 @@ describe('SEC-51 a challenge', () => {
     expect((await twoFactor(app).listSecondFactors(user.id)).recoveryCodesLeft).toBe(10);
   });
 
+  it('SEC-09: of an older password counts no failure against the user', async () => {
+    const user = await enrolled(app);
+    const { token: challengeToken } = await challenged(app, user);
+    await (await app.users.getUserById(user.id))?.setPassword('another battery staple horse');
+    const code = wrong(await codeOf(app, user.secret));
+    await expect(twoFactor(app).completeSignIn({ challengeToken, code })).rejects.toMatchObject(invalid);
+    const counted = await query(app.url, 'select failures from nest_auth_second_factor_states where user_id = $1', [
+      user.id,
+    ]);
+    expect(counted).toEqual([{ failures: 0 }]);
+  });
+
   it('outlives the transaction of the caller that is rolled back by it', async () => {
     const user = await enrolled(app);
     const refused = await app.users
