@@ -7,6 +7,7 @@ import { RequiredEnrolmentOperations } from './mfa/required-enrolment.operations
 import { RotationOperations } from './mfa/rotation.operations.js';
 import { TOTP_SEEDS } from './mfa/rotation.queries.js';
 import { TrustedDeviceOperations } from './mfa/trusted-device.operations.js';
+import { TwoFactorOperations } from './mfa/two-factor.operations.js';
 import { TwoFactorSettings } from './mfa/two-factor.settings.js';
 import { ReauthenticationOperations } from './recovery/reauthentication.operations.js';
 import { SecretSettings } from './secret/secret.settings.js';
@@ -42,6 +43,7 @@ const codes: Provider = {
     SecretSettings,
     TwoFactorSettings,
     ChallengeOperations,
+    TwoFactorOperations,
   ],
   useFactory: (
     host: TransactionHost,
@@ -50,8 +52,9 @@ const codes: Provider = {
     secrets: SecretSettings,
     twoFactor: TwoFactorSettings,
     challenges: ChallengeOperations,
+    proofs: TwoFactorOperations,
   ) => {
-    const operations = new CodeFactorOperations(host, events, firstFactor, secrets, twoFactor);
+    const operations = new CodeFactorOperations(host, events, firstFactor, secrets, twoFactor, proofs);
     for (const factor of operations.factors) challenges.acceptCodes(factor);
     return operations;
   },

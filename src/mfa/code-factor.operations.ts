@@ -15,6 +15,8 @@ import { enableCodes, findChallengeId, issueFactorCode, spendFactorCode } from '
 import { newRecoveryCodes } from './recovery-code.policy.js';
 import type { EnableCodesOptions, EnabledCodes, SendCodeInput, SentCodeFactor } from './second-factor.types.js';
 import { secondFactorInvalid } from './two-factor-refusals.policy.js';
+import type { TwoFactorOperations } from './two-factor.operations.js';
+import { listFactors, useProof } from './two-factor.queries.js';
 import type { TwoFactorSettings } from './two-factor.settings.js';
 
 type CodeKind = SentCodeFactor['kind'];
@@ -37,6 +39,7 @@ export class CodeFactorOperations {
     private readonly firstFactor: Pick<ReauthenticationOperations, 'stampOf'>,
     private readonly secrets: SecretSettings,
     private readonly settings: TwoFactorSettings,
+    private readonly proofs: Pick<TwoFactorOperations, 'spendable'>,
   ) {}
 
   /** The factors, for whoever completes sign-ins. A code is made for one challenge, and good for no other. */
@@ -54,22 +57,28 @@ export class CodeFactorOperations {
     manager: EntityManager | undefined,
     userId: string,
     kind: CodeKind,
-    { keepSessionId, ...shown }: EnableCodesOptions,
+    { keepSessionId, code, recoveryCode, ...shown }: EnableCodesOptions,
   ): Promise<EnabledCodes> {
     this.#assertOffered(kind);
     // Throws without a key, before a password is verified for nothing.
     void this.secrets.ids;
     const stamp = await this.firstFactor.stampOf(manager, { userId, ...shown });
+    const { factors } = await this.transactions.operate(manager, (m) => listFactors(m, userId));
+    if (factors.some((one) => one.kind === kind)) throw alreadyEnabled(userId);
+    const proof = factors.length > 0 ? await this.proofs.spendable(manager, userId, { code, recoveryCode }) : null;
     const { codes, hashes } = newRecoveryCodes();
     return asUser(userId, () =>
-      this.transactions.operate(manager, async (m) => {
+      this.transactions.perform(proof !== null, manager, async (m) => {
+        if (proof !== null && !(await useProof(m, userId, proof))) throw secondFactorInvalid();
         const row = await enableCodes(m, userId, {
           stamp,
           kind,
           recoveryHashes: hashes,
           keepSessionId: keepSessionId ?? null,
+          isShown: proof !== null,
         });
         if (!row.proven) throw userNotFound(userId);
+        if (!row.allowed) throw secondFactorInvalid();
         if (!row.verified) throw unverified(kind);
         if (!row.enabled) throw alreadyEnabled(userId);
         this.events.publish(m, new SecondFactorEnabledEvent(userId, kind));

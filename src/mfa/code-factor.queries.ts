@@ -6,7 +6,7 @@ import { NestAuthEvents } from '../events/nest-auth.events.js';
 import type { IssuedOneTimeSecret } from '../secret/one-time-secret.policy.js';
 import { execute, executeOne, returnsRows, type Statement } from '../transaction/statement.js';
 import type { SentCodeFactor, TriedChallenge } from './second-factor.types.js';
-import { stampedBy } from './held-user.parts.js';
+import { allowedIf, stampedBy } from './held-user.parts.js';
 
 // Whatever locks several of them does it in this order: user, challenge, factor, state.
 
@@ -17,15 +17,16 @@ const verifiedAddress = (kind: string, u: string): string => `case ${kind} when 
         then case when ${u}.email_verified_at is not null then ${u}.email end
         else case when ${u}.phone_verified_at is not null then ${u}.phone end end`;
 
-const ENABLE = audited<{ proven: boolean; verified: boolean; enabled: boolean; has_codes: boolean }>(
+const ENABLE = audited<{ proven: boolean; allowed: boolean; verified: boolean; enabled: boolean; has_codes: boolean }>(
   undefined,
   `with held as (
       select u.id, u.realm_id, u.security_stamp, u.email, u.phone, u.email_verified_at, u.phone_verified_at from nest_auth_users u
       where u.id = $1 and u.status = 'active' and u.deleted_at is null and u.security_stamp = $2::integer
       for no key update),
+    ${allowedIf('$6')},
     enabled as (
       insert into nest_auth_second_factors (user_id, kind, realm_id, enabled_at)
-      select held.id, $3::text, held.realm_id, now() from held where ${verifiedAddress('$3::text', 'held')} is not null
+      select allowed.id, $3::text, allowed.realm_id, now() from allowed where ${verifiedAddress('$3::text', 'allowed')} is not null
       on conflict (user_id, kind) do nothing
       returning user_id),
     state as (
@@ -42,7 +43,7 @@ const ENABLE = audited<{ proven: boolean; verified: boolean; enabled: boolean; h
       subjectType: 'user',
       details: `jsonb_strip_nulls(jsonb_build_object('email', held.email, 'phone', held.phone, 'kind', $3::text))`,
     })}
-    select exists (select 1 from held) as proven,
+    select exists (select 1 from held) as proven, exists (select 1 from allowed) as allowed,
       exists (select 1 from held where ${verifiedAddress('$3::text', 'held')} is not null) as verified,
       exists (select 1 from enabled) as enabled, exists (select 1 from state) as has_codes`,
   ([row]) => row?.enabled === true,
@@ -52,10 +53,16 @@ const ENABLE = audited<{ proven: boolean; verified: boolean; enabled: boolean; h
 export function enableCodes(
   manager: EntityManager,
   userId: string,
-  wanted: { stamp: number; kind: CodeKind; recoveryHashes: readonly Buffer[]; keepSessionId: string | null },
-): Promise<{ proven: boolean; verified: boolean; enabled: boolean; has_codes: boolean }> {
-  const { stamp, kind, recoveryHashes, keepSessionId } = wanted;
-  return executeOne(manager, ENABLE, [userId, stamp, kind, recoveryHashes, keepSessionId]);
+  wanted: {
+    stamp: number;
+    kind: CodeKind;
+    recoveryHashes: readonly Buffer[];
+    keepSessionId: string | null;
+    isShown: boolean;
+  },
+): Promise<{ proven: boolean; allowed: boolean; verified: boolean; enabled: boolean; has_codes: boolean }> {
+  const { stamp, kind, recoveryHashes, keepSessionId, isShown } = wanted;
+  return executeOne(manager, ENABLE, [userId, stamp, kind, recoveryHashes, keepSessionId, isShown]);
 }
 
 const CHALLENGED: Statement<{ id: string }> = {

@@ -36,7 +36,10 @@ export class SecondFactorCodeService {
    *
    * Transaction: the password is verified without any connection, and counts like one at a sign-in; then one statement.
    * Announces `SecondFactorEnabledEvent`. Of many at once one succeeds. Rule: OWASP ASVS 7.5.1.
-   * Errors: `ADDRESS_NOT_VERIFIED`, `INVALID_CREDENTIALS`, `REAUTHENTICATION_REQUIRED`, `SECOND_FACTOR_ALREADY_ENABLED`,
+   * Of a user who has a second factor already it takes a proof of that, too, which is used up in the same transaction: the
+   * password alone adds none.
+   *
+   * Errors: `ADDRESS_NOT_VERIFIED`, `SECOND_FACTOR_INVALID`, `INVALID_CREDENTIALS`, `REAUTHENTICATION_REQUIRED`, `SECOND_FACTOR_ALREADY_ENABLED`,
    * `USER_NOT_FOUND`, `RATE_LIMITED`, `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
    */
   async enableSecondFactorCodes(
@@ -81,7 +84,7 @@ export class SecondFactorCodeService {
 function checkEnable(kind: unknown, options: EnableCodesOptions): void {
   const issues = new InputIssues();
   checkKind(issues, kind);
-  issues.fields(options, ['currentPassword', 'sessionId', 'keepSessionId']);
+  issues.fields(options, ['currentPassword', 'sessionId', 'keepSessionId', 'code', 'recoveryCode']);
   const { currentPassword, sessionId, keepSessionId } = options;
   if (currentPassword !== undefined && typeof currentPassword !== 'string')
     issues.add('currentPassword', 'must be a string');

@@ -3,19 +3,22 @@ import { audited } from '../audit/audited-statement.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
 import { execute, executeOne, returnsRows, type Statement } from '../transaction/statement.js';
 import type { SealedSeed } from './challenge.queries.js';
-import { HELD, stampedBy, userActivity } from './held-user.parts.js';
+import { allowedIf, HELD, stampedBy, userActivity } from './held-user.parts.js';
 
 /** Who wants to enrol a factor. */
 export interface EnrollingRow {
   readonly email: string | null;
   readonly phone: string | null;
   readonly is_enabled: boolean;
+  /** Whatever its kind. */
+  readonly has_factor: boolean;
 }
 
 const ENROLLING: Statement<EnrollingRow> = {
   text: `select u.email, u.phone, exists (
       select 1 from nest_auth_second_factors f where f.user_id = $1 and f.kind = 'totp' and f.enabled_at is not null)
-      as is_enabled
+      as is_enabled,
+      exists (select 1 from nest_auth_second_factors f where f.user_id = $1 and f.enabled_at is not null) as has_factor
     from nest_auth_users u where u.id = $1 and u.deleted_at is null`,
 };
 
@@ -25,20 +28,22 @@ export async function findEnrolling(manager: EntityManager, userId: string): Pro
   return row;
 }
 
-const BEGIN = audited<{ proven: boolean; begun: boolean }>(
+const BEGIN = audited<{ proven: boolean; allowed: boolean; begun: boolean }>(
   undefined,
   `with held as (
       select id, realm_id, email, phone from nest_auth_users
       where id = $1 and status = 'active' and deleted_at is null and security_stamp = $2::integer for no key update),
+    ${allowedIf('$5')},
     begun as (
       insert into nest_auth_second_factors as f (user_id, kind, realm_id, key_id, sealed, created_at)
-      select held.id, 'totp', held.realm_id, $3::text, $4::bytea, now() from held
+      select allowed.id, 'totp', allowed.realm_id, $3::text, $4::bytea, now() from allowed
       on conflict (user_id, kind) do update
         set key_id = excluded.key_id, sealed = excluded.sealed, created_at = excluded.created_at
         where f.enabled_at is null
       returning f.user_id),
     ${userActivity(NestAuthEvents.SECOND_FACTOR_BEGUN, 'begun join held on held.id = begun.user_id', `'kind', 'totp'`)}
-    select exists (select 1 from held) as proven, exists (select 1 from begun) as begun`,
+    select exists (select 1 from held) as proven, exists (select 1 from allowed) as allowed,
+      exists (select 1 from begun) as begun`,
   ([row]) => row?.begun === true,
 );
 
@@ -48,12 +53,15 @@ export function beginTotp(
   userId: string,
   stamp: number,
   { keyId, sealed }: SealedSeed,
-): Promise<{ proven: boolean; begun: boolean }> {
-  return executeOne(manager, BEGIN, [userId, stamp, keyId, sealed]);
+  isShown = false,
+): Promise<{ proven: boolean; allowed: boolean; begun: boolean }> {
+  return executeOne(manager, BEGIN, [userId, stamp, keyId, sealed, isShown]);
 }
 
 /** A seed that was begun waits for so long. Whoever has seen it once may not have it enabled for ever. */
-const STILL_WAITS = `f.enabled_at is null and f.created_at > now() - interval '1 hour'`;
+const STILL_WAITS = `f.enabled_at is null and f.created_at > now() - interval '1 hour' and not exists (
+      select 1 from nest_auth_second_factors o
+      where o.user_id = $1 and o.enabled_at > f.created_at)`;
 
 const WAITING: Statement<{ key_id: string; sealed: Buffer; epoch: number }> = {
   text: `select f.key_id, f.sealed, extract(epoch from now())::float8 as epoch from nest_auth_second_factors f

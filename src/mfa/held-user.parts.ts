@@ -32,3 +32,8 @@ export const stampedBy = (changed: string, keep: string, shown: string): string 
       from stamped join held on held.id = stamped.id
       where s.user_id = $1 and s.user_id = stamped.id and s.id = ${keep}::uuid and s.security_stamp = held.security_stamp
         and s.revoked_at is null)`;
+
+/** Who has a factor may add another one if it was shown (`shown`) alone: the password must not be enough to replace it. */
+export const allowedIf = (shown: string): string => `allowed as (
+      select held.* from held where ${shown}::boolean or not exists (
+        select 1 from nest_auth_second_factors f where f.user_id = $1 and f.enabled_at is not null))`;

@@ -15,7 +15,8 @@ export interface SecondFactorChallenge {
   readonly expiresAt: Date;
 }
 
-export interface EnableTwoFactorOptions {
+/** `code` or `recoveryCode` is needed of a user who has a second factor already: the password alone adds none to it. */
+export interface EnableTwoFactorOptions extends SecondFactorProof {
   /** Needed of a user who has a password. */
   readonly currentPassword?: string | undefined;
   /** Of a user who has none: a session, which must have begun within `recovery.recentSignInMinutes`. */

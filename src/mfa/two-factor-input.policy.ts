@@ -20,7 +20,7 @@ export function readUserId(userId: unknown): string {
 
 export function checkEnable(options: EnableTwoFactorOptions): void {
   const issues = new InputIssues();
-  issues.fields(options, ['currentPassword', 'sessionId', 'label']);
+  issues.fields(options, ['currentPassword', 'sessionId', 'label', 'code', 'recoveryCode']);
   const { currentPassword, sessionId, label } = options;
   if (currentPassword !== undefined && typeof currentPassword !== 'string')
     issues.add('currentPassword', 'must be a string');

@@ -20,8 +20,15 @@ import { newRecoveryCodes, recoveryHash } from './recovery-code.policy.js';
 import type { EnableTwoFactorOptions, SecondFactorProof, TwoFactorEnrolment } from './second-factor.types.js';
 import { openSeed, sealSeed } from './seed.policy.js';
 import { newSeed, stepOf } from './totp.policy.js';
+import { checkProof } from './two-factor-input.policy.js';
 import { alreadyEnabled, changedMeanwhile, notEnabled, secondFactorInvalid } from './two-factor-refusals.policy.js';
-import { disableFactors, replaceRecoveryCodes, resetFactors, type SpendableProof } from './two-factor.queries.js';
+import {
+  disableFactors,
+  replaceRecoveryCodes,
+  resetFactors,
+  type SpendableProof,
+  useProof,
+} from './two-factor.queries.js';
 import type { TwoFactorSettings } from './two-factor.settings.js';
 
 /** The rules of enrolling a second factor and giving it up. What has to be worked out is, before anything is written. */
@@ -38,7 +45,7 @@ export class TwoFactorOperations {
   async enable(
     manager: EntityManager | undefined,
     userId: string,
-    { label, ...shown }: EnableTwoFactorOptions,
+    { label, code, recoveryCode, ...shown }: EnableTwoFactorOptions,
   ): Promise<TwoFactorEnrolment> {
     // Throws without a key, before a password is verified for nothing.
     void this.secrets.ids;
@@ -46,11 +53,14 @@ export class TwoFactorOperations {
     const user = await this.transactions.operate(manager, (m) => findEnrolling(m, userId));
     if (user === undefined) throw userNotFound(userId);
     if (user.is_enabled) throw alreadyEnabled(userId);
+    const proof = user.has_factor ? await this.spendable(manager, userId, { code, recoveryCode }) : null;
     const seed = await newSeed(this.settings.issuer, label ?? user.email ?? user.phone ?? userId);
     const sealed = sealSeed(this.secrets, userId, seed.secret);
     await asUser(userId, () =>
-      this.transactions.operate(manager, async (m) => {
-        const { proven, begun } = await beginTotp(m, userId, stamp, sealed);
+      this.transactions.perform(proof !== null, manager, async (m) => {
+        if (proof !== null && !(await useProof(m, userId, proof))) throw secondFactorInvalid();
+        const { proven, allowed, begun } = await beginTotp(m, userId, stamp, sealed, proof !== null);
+        if (proven && !allowed) throw secondFactorInvalid();
         if (!begun) throw proven ? alreadyEnabled(userId) : changedMeanwhile();
         this.events.publish(m, new SecondFactorBegunEvent(userId, 'totp'));
       }),
@@ -87,7 +97,7 @@ export class TwoFactorOperations {
     proof: SecondFactorProof,
     keepSessionId: string | null,
   ): Promise<void> {
-    const spendable = await this.#spendable(manager, userId, proof);
+    const spendable = await this.spendable(manager, userId, proof);
     await this.#spend(manager, userId, async (m) => {
       const kinds = await disableFactors(m, userId, spendable, keepSessionId);
       if (kinds !== null) this.events.publish(m, new SecondFactorDisabledEvent(userId, kinds));
@@ -101,7 +111,7 @@ export class TwoFactorOperations {
     userId: string,
     proof: SecondFactorProof,
   ): Promise<readonly string[]> {
-    const spendable = await this.#spendable(manager, userId, proof);
+    const spendable = await this.spendable(manager, userId, proof);
     const { codes, hashes } = newRecoveryCodes();
     await this.#spend(manager, userId, async (m) => {
       const isReplaced = await replaceRecoveryCodes(m, userId, spendable, hashes);
@@ -125,11 +135,12 @@ export class TwoFactorOperations {
   }
 
   /** What the statement that follows can use up. Counted as a failure until it has. */
-  async #spendable(
+  async spendable(
     manager: EntityManager | undefined,
     userId: string,
     { code, recoveryCode }: SecondFactorProof,
   ): Promise<SpendableProof> {
+    checkProof({ code, recoveryCode });
     const attempt = await runApart(this.transactions, manager, (m) =>
       tryFactor(m, userId, recoveryCode === undefined, this.settings),
     );

@@ -143,6 +143,33 @@ export async function replaceRecoveryCodes(
   return rows.length > 0;
 }
 
+const SHOW: { [K in keyof typeof PROVEN]: Statement<{ user_id: string }> } = {
+  step: {
+    text: `with ${HELD}
+    update nest_auth_second_factors f set last_step = $2::bigint, last_used_at = now() from held
+    where f.user_id = $1 and f.user_id = held.id and f.kind = 'totp' and f.enabled_at is not null
+      and f.last_step < $2::bigint
+    returning f.user_id`,
+    changes: returnsRows,
+  },
+  recoveryHash: {
+    text: `with ${HELD}
+    update nest_auth_second_factor_states t set recovery_hashes = array_remove(t.recovery_hashes, $2::bytea), failures = 0
+    from held where t.user_id = $1 and t.user_id = held.id and $2::bytea = any(t.recovery_hashes)
+    returning t.user_id`,
+    changes: returnsRows,
+  },
+};
+
+/** Uses it up, and holds the user; false when the proof is none, or was used. */
+export async function useProof(manager: EntityManager, userId: string, proof: SpendableProof): Promise<boolean> {
+  const rows =
+    'step' in proof
+      ? await execute(manager, SHOW.step, [userId, proof.step])
+      : await execute(manager, SHOW.recoveryHash, [userId, proof.recoveryHash]);
+  return rows.length > 0;
+}
+
 interface ListedRow {
   readonly kind: SecondFactorKind;
   readonly enabled_at: Date;

@@ -57,7 +57,10 @@ export class TwoFactorService {
    *
    * Transaction: the password is verified without any connection, and counts like one at a sign-in; then a look-up and one
    * statement. Announces `SecondFactorBegunEvent`. Rule: OWASP ASVS 7.5.1.
-   * Errors: `INVALID_CREDENTIALS`, `REAUTHENTICATION_REQUIRED`, `SECOND_FACTOR_ALREADY_ENABLED`, `USER_NOT_FOUND`,
+   * Of a user who has a second factor already it takes a proof of that, too, which is used up in the same transaction: the
+   * password alone adds none.
+   *
+   * Errors: `INVALID_CREDENTIALS`, `REAUTHENTICATION_REQUIRED`, `SECOND_FACTOR_ALREADY_ENABLED`, `SECOND_FACTOR_INVALID`, `USER_NOT_FOUND`,
    * `RATE_LIMITED`, `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
    */
   async enableTwoFactor(

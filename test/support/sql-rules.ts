@@ -172,7 +172,7 @@ const LOCKS = [
   // A key whose secret is replaced, with a choice in between: whether whoever acts holds what it names.
   / from nest_auth_(api_keys|service_account_keys) k where k\.(user|tenant)_id = \$1::uuid and .* k\.id = \$4::uuid for no key update$/,
   /for update of u for no key update of a$/,
-  /held as \( ?select [\w., ]+ from nest_auth_users (u )?where (u\.)?id = \$1(::uuid)?.* for (no key )?update( skip locked)?\),/,
+  /held as \( ?select [\w., ]+ from nest_auth_users (u )?where (u\.)?id = \$1(::uuid)?.* for (no key )?update( skip locked)?\)(,| update )/,
 ];
 
 /** What is wrong with a statement that was sent, in words; nothing when it keeps to all rules. */

@@ -19,7 +19,7 @@ import {
 } from '../../support/nest-app.js';
 import { race, startRacingProcess } from '../../support/racing-processes.js';
 import { activitiesOf, auth, keys, PASSWORD, query, sessions } from '../session/fixture.js';
-import { challenged, codeOf, enrolled, MFA, SECRETS, twoFactor, wrong } from './fixture.js';
+import { challenged, codeOf, enrolled, forgetSteps, MFA, SECRETS, twoFactor, wrong } from './fixture.js';
 
 jest.setTimeout(120_000);
 
@@ -161,7 +161,10 @@ describe('a code that was sent', () => {
   it('is no code of an authenticator, and the other way round', async () => {
     const user = await enrolled(app);
     await verify(user.id);
-    const enabled = await codes(app).enableSecondFactorCodes(user.id, 'email', { currentPassword: PASSWORD });
+    const enabled = await codes(app).enableSecondFactorCodes(user.id, 'email', {
+      currentPassword: PASSWORD,
+      recoveryCode: user.recoveryCodes[0],
+    });
     expect(enabled.recoveryCodes).toBeNull();
     const { token: challengeToken, methods } = await challenged(app, user);
     expect(methods).toEqual(['totp', 'email', 'recovery_code']);
@@ -222,14 +225,17 @@ describe('to enable codes', () => {
     const enrolment = app.context.get(RequiredEnrolmentService);
     await expect(enrolment.beginEnrolment({ challengeToken })).rejects.toMatchObject(invalid);
     // Begun by somebody who is signed in, it is not to be completed by it either.
-    const { secret } = await twoFactor(app).enableTwoFactor(user.id, { currentPassword: PASSWORD });
+    const [recoveryCode] = user.recoveryCodes ?? [];
+    const { secret } = await twoFactor(app).enableTwoFactor(user.id, { currentPassword: PASSWORD, recoveryCode });
     const code = await codeOf(app, secret);
     await expect(enrolment.completeEnrolment({ challengeToken, code })).rejects.toMatchObject(invalid);
     expect(await sessions(app).getSessions(user.id)).toEqual([]);
   });
 
   it('SEC-53 takes the password, and is done once', async () => {
-    const user = await coded('email');
+    const [email, phone] = [freshEmail(), freshPhone()];
+    const user = await app.users.createUser({ email, phone, password: await app.passwords.hash(PASSWORD) });
+    await verify(user.id);
     const enable = (currentPassword?: string) =>
       codes(app).enableSecondFactorCodes(user.id, 'sms', currentPassword === undefined ? {} : { currentPassword });
     await expect(enable()).rejects.toMatchObject({ code: 'REAUTHENTICATION_REQUIRED' });
@@ -238,6 +244,37 @@ describe('to enable codes', () => {
     expect(won).toHaveLength(1);
     expect(Object.keys(refusals)).not.toContain('undefined');
     await expect(enable(PASSWORD)).rejects.toMatchObject({ code: 'SECOND_FACTOR_ALREADY_ENABLED' });
+  });
+
+  it('SEC-53 beside another factor takes that one too, once, and the password alone adds nothing', async () => {
+    const user = await coded('email');
+    const currentPassword = PASSWORD;
+    const [recoveryCode, next] = user.recoveryCodes ?? [];
+    const unproven = { code: 'VALIDATION_FAILED' };
+    await expect(twoFactor(app).enableTwoFactor(user.id, { currentPassword })).rejects.toMatchObject(unproven);
+    const sms = codes(app).enableSecondFactorCodes(user.id, 'sms', { currentPassword });
+    await expect(sms).rejects.toMatchObject(unproven);
+    const guess = twoFactor(app).enableTwoFactor(user.id, { currentPassword, recoveryCode: 'AAAA-AAAA' });
+    await expect(guess).rejects.toMatchObject(invalid);
+    const { secret } = await twoFactor(app).enableTwoFactor(user.id, { currentPassword, recoveryCode });
+    const used = twoFactor(app).enableTwoFactor(user.id, { currentPassword, recoveryCode });
+    await expect(used).rejects.toMatchObject(invalid);
+    // What was begun does not outlive that another one is enabled.
+    await codes(app).enableSecondFactorCodes(user.id, 'sms', { currentPassword, recoveryCode: next });
+    const late = twoFactor(app).verifyTwoFactorSetup(user.id, await codeOf(app, secret));
+    await expect(late).rejects.toMatchObject({ code: 'SECOND_FACTOR_NOT_ENABLED' });
+    const { factors } = await twoFactor(app).listSecondFactors(user.id);
+    expect(factors.map(({ kind }) => kind)).toEqual(['email', 'sms']);
+  });
+
+  it('SEC-53 beside an authenticator takes a code of it, once', async () => {
+    const user = await enrolled(app);
+    await verify(user.id);
+    await forgetSteps(app.url, user.id);
+    const code = await codeOf(app, user.secret);
+    const shown = { currentPassword: PASSWORD, code };
+    await codes(app).enableSecondFactorCodes(user.id, 'email', shown);
+    await expect(twoFactor(app).disableTwoFactor(user.id, { code })).rejects.toMatchObject(invalid);
   });
 
   it('ends every session but the one that is named', async () => {
