@@ -1,10 +1,13 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { Client } from 'pg';
 import { DataSource, type DataSourceOptions, DefaultNamingStrategy } from 'typeorm';
 
 import { NestAuthEntities, NestAuthMigrations } from '../../../src/index.js';
 import { createTestDatabase, type TestDatabase, withClient } from '../../support/database.js';
 import { startNestApp } from '../../support/nest-app.js';
+
+// Whole schemas are made, by several processes.
+jest.setTimeout(120_000);
 
 const opened: DataSource[] = [];
 const databases: TestDatabase[] = [];

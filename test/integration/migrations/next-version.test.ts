@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { DataSource } from 'typeorm';
 
 import { migrate, NestAuthEntities, NestAuthMigrations } from '../../../src/index.js';
@@ -6,6 +6,9 @@ import { createTestDatabase, withClient } from '../../support/database.js';
 import { freshEmail, freshPhone, type NestApp, type Seed, seed, startNestApp, times } from '../../support/nest-app.js';
 import { NEXT_MIGRATIONS } from '../../support/next-migrations.js';
 import { dumpTables } from '../../support/tables.js';
+
+// Whole schemas are made, by several processes.
+jest.setTimeout(120_000);
 
 /** Longest that a call may take while the next version is being migrated to. */
 const PATIENCE_MS = 1_000;

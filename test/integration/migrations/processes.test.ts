@@ -1,10 +1,13 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 
 import { migrate, NestAuthEntities, NestAuthMigrations } from '../../../src/index.js';
 import { createTestDatabase, type TestDatabase, withClient } from '../../support/database.js';
 import { eventually } from '../../support/identity-fixture.js';
 import { startMigratingProcess, type Way } from '../../support/migrating-processes.js';
+
+// Whole schemas are made, by several processes.
+jest.setTimeout(120_000);
 
 const databases: TestDatabase[] = [];
 const OURS: string[] = NestAuthMigrations.map(({ name }) => name);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { DataSource } from 'typeorm';
 
 import { NestAuthEntities, NestAuthMigrations, NestAuthRlsMigrations } from '../../../src/index.js';
@@ -6,6 +6,9 @@ import { withClient } from '../../support/database.js';
 import { createRlsDatabase, type RlsDatabase } from '../../support/rls-database.js';
 import { dumpTables } from '../../support/tables.js';
 import { times } from '../../support/nest-app.js';
+
+// Whole schemas are made, by several processes.
+jest.setTimeout(120_000);
 
 let database: RlsDatabase;
 beforeAll(async () => {

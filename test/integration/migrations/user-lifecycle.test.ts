@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { DataSource } from 'typeorm';
 
 import { NestAuthEntities, NestAuthMigrations } from '../../../src/index.js';
 import { createTestDatabase, withClient } from '../../support/database.js';
+
+// Whole schemas are made, by several processes.
+jest.setTimeout(120_000);
 
 let url: string;
 let drop: () => Promise<void>;

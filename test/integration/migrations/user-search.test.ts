@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { DataSource } from 'typeorm';
 
 import { UserSearch1790000000200 } from '../../../migrations/1790000000200-user-search.js';
@@ -6,6 +6,9 @@ import { NestAuthEntities, NestAuthMigrations } from '../../../src/index.js';
 import { seedByCopy } from '../../bench/scale/seed.js';
 import { shapeOf } from '../../bench/scale/shape.js';
 import { useDatabase, withClient } from '../../support/database.js';
+
+// Whole schemas are made, by several processes.
+jest.setTimeout(120_000);
 
 const database = useDatabase({ empty: true });
 let dataSource: DataSource;

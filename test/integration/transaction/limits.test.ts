@@ -201,7 +201,7 @@ describe('a transaction that takes longer than timeoutMs', () => {
 });
 
 describe('a pool that is exhausted', () => {
-  const app = useFixture({ pool: 1, dataSource: { connectTimeoutMS: 100 } as object });
+  const app = useFixture({ pool: 1, dataSource: { connectTimeoutMS: 1_000 } as object });
 
   it('makes a call reject with CONNECTION_UNAVAILABLE, and serves the next one', async () => {
     const { opened, open } = gate();
