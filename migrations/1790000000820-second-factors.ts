@@ -46,6 +46,7 @@ const UP = [
     realm_id uuid NOT NULL,
     key_id text,
     sealed bytea,
+    security_stamp integer,
     last_step bigint,
     created_at timestamptz(3) NOT NULL DEFAULT now(),
     enabled_at timestamptz(3),

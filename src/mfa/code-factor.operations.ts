@@ -1,5 +1,4 @@
 import type { EntityManager } from 'typeorm';
-import { userNotFound } from '../account/user-refusals.policy.js';
 import { InputIssues } from '../errors/input.js';
 import { NestAuthError } from '../errors/nest-auth.error.js';
 import type { EventPublisher } from '../events/event-publisher.js';
@@ -14,9 +13,9 @@ import type { TransactionHost } from '../transaction/transaction-host.js';
 import { enableCodes, findChallengeId, issueFactorCode, spendFactorCode } from './code-factor.queries.js';
 import { newRecoveryCodes } from './recovery-code.policy.js';
 import type { EnableCodesOptions, EnabledCodes, SendCodeInput, SentCodeFactor } from './second-factor.types.js';
-import { secondFactorInvalid } from './two-factor-refusals.policy.js';
+import { changedMeanwhile, secondFactorInvalid } from './two-factor-refusals.policy.js';
 import type { TwoFactorOperations } from './two-factor.operations.js';
-import { listFactors, useProof } from './two-factor.queries.js';
+import { listFactors } from './two-factor.queries.js';
 import type { TwoFactorSettings } from './two-factor.settings.js';
 
 type CodeKind = SentCodeFactor['kind'];
@@ -39,7 +38,7 @@ export class CodeFactorOperations {
     private readonly firstFactor: Pick<ReauthenticationOperations, 'stampOf'>,
     private readonly secrets: SecretSettings,
     private readonly settings: TwoFactorSettings,
-    private readonly proofs: Pick<TwoFactorOperations, 'spendable'>,
+    private readonly proofs: Pick<TwoFactorOperations, 'add' | 'spendable'>,
   ) {}
 
   /** The factors, for whoever completes sign-ins. A code is made for one challenge, and good for no other. */
@@ -67,24 +66,21 @@ export class CodeFactorOperations {
     if (factors.some((one) => one.kind === kind)) throw alreadyEnabled(userId);
     const proof = factors.length > 0 ? await this.proofs.spendable(manager, userId, { code, recoveryCode }) : null;
     const { codes, hashes } = newRecoveryCodes();
-    return asUser(userId, () =>
-      this.transactions.perform(proof !== null, manager, async (m) => {
-        if (proof !== null && !(await useProof(m, userId, proof))) throw secondFactorInvalid();
-        const row = await enableCodes(m, userId, {
-          stamp,
-          kind,
-          recoveryHashes: hashes,
-          keepSessionId: keepSessionId ?? null,
-          isShown: proof !== null,
-        });
-        if (!row.proven) throw userNotFound(userId);
-        if (!row.allowed) throw secondFactorInvalid();
-        if (!row.verified) throw unverified(kind);
-        if (!row.enabled) throw alreadyEnabled(userId);
-        this.events.publish(m, new SecondFactorEnabledEvent(userId, kind));
-        return { recoveryCodes: row.has_codes ? codes : null };
-      }),
-    );
+    return this.proofs.add(manager, userId, proof, async (m) => {
+      const row = await enableCodes(m, userId, {
+        stamp,
+        kind,
+        recoveryHashes: hashes,
+        keepSessionId: keepSessionId ?? null,
+        isShown: proof !== null,
+      });
+      if (!row.proven) throw changedMeanwhile();
+      if (!row.allowed) throw secondFactorInvalid();
+      if (!row.verified) throw unverified(kind);
+      if (!row.enabled) throw alreadyEnabled(userId);
+      this.events.publish(m, new SecondFactorEnabledEvent(userId, kind));
+      return { recoveryCodes: row.has_codes ? codes : null };
+    });
   }
 
   /** The challenge that a token is of. */
@@ -106,7 +102,7 @@ export class CodeFactorOperations {
     const code = issueCode(this.secrets, PURPOSE, id);
     return asUser(userId, () =>
       runApart(this.transactions, manager, async (m) => {
-        const issued = await issueFactorCode(m, { userId, tokenHash, kind }, code);
+        const issued = await issueFactorCode(m, { userId, tokenHash, kind }, code, this.settings);
         if (issued === undefined) throw secondFactorInvalid();
         this.events.publish(m, new SecondFactorCodeRequestedEvent(userId, kind, issued.id));
         return issued.expires_at;

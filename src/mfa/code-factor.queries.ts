@@ -7,6 +7,7 @@ import type { IssuedOneTimeSecret } from '../secret/one-time-secret.policy.js';
 import { execute, executeOne, returnsRows, type Statement } from '../transaction/statement.js';
 import type { SentCodeFactor, TriedChallenge } from './second-factor.types.js';
 import { allowedIf, stampedBy } from './held-user.parts.js';
+import type { TwoFactorSettings } from './two-factor.settings.js';
 
 // Whatever locks several of them does it in this order: user, challenge, factor, state.
 
@@ -80,7 +81,7 @@ const ISSUE = audited<{ id: string; expires_at: Date }>(
   `with challenge as (
       select c.user_id, c.token_hash, u.realm_id, c.tenant_id, c.expires_at, ${verifiedAddress('$3::text', 'u')} as address
       from nest_auth_second_factor_challenges c join nest_auth_users u on u.id = c.user_id
-      where c.user_id = $1 and u.id = $1 and c.token_hash = $2 and c.expires_at > now()
+      where c.user_id = $1 and u.id = $1 and c.token_hash = $2 and c.expires_at > now() and c.attempts < $8::integer
         and c.security_stamp = u.security_stamp and u.status = 'active' and u.deleted_at is null
         and exists (select 1 from nest_auth_second_factors f
           where f.user_id = $1 and f.kind = $3::text and f.enabled_at is not null)
@@ -106,13 +107,18 @@ const ISSUE = audited<{ id: string; expires_at: Date }>(
   returnsRows,
 );
 
-/** Replaces the code of the challenge by this one; undefined where the user has no such factor, or no verified address. */
+/**
+ * Replaces the code of the challenge by this one; undefined where the user has no such factor, or no verified address, and
+ * for a challenge that takes no answer any more.
+ */
 export async function issueFactorCode(
   manager: EntityManager,
   { userId, tokenHash, kind }: { userId: string; tokenHash: Buffer; kind: CodeKind },
   { keyId, salt, hash }: IssuedOneTimeSecret,
+  { challengeAttempts }: TwoFactorSettings,
 ): Promise<{ id: string; expires_at: Date } | undefined> {
-  const [row] = await execute(manager, ISSUE, [userId, tokenHash, kind, uuidv7(), keyId, salt, hash]);
+  const values = [userId, tokenHash, kind, uuidv7(), keyId, salt, hash, challengeAttempts];
+  const [row] = await execute(manager, ISSUE, values);
   return row;
 }
 

@@ -40,7 +40,7 @@ export class SecondFactorCodeService {
    * password alone adds none.
    *
    * Errors: `ADDRESS_NOT_VERIFIED`, `SECOND_FACTOR_INVALID`, `INVALID_CREDENTIALS`, `REAUTHENTICATION_REQUIRED`, `SECOND_FACTOR_ALREADY_ENABLED`,
-   * `USER_NOT_FOUND`, `RATE_LIMITED`, `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
+   * `SECOND_FACTOR_NOT_ENABLED`, `RATE_LIMITED`, `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
    */
   async enableSecondFactorCodes(
     userId: string,
@@ -61,7 +61,7 @@ export class SecondFactorCodeService {
    *
    * Transaction: a look-up, then one statement in a transaction of its own; the message leaves after its COMMIT. Announces
    * `SecondFactorCodeRequestedEvent`. The code is in no answer, event or activity.
-   * Errors: `SECOND_FACTOR_INVALID` for a challenge that is over, a user who has no such factor, and an address that is
+   * Errors: `SECOND_FACTOR_INVALID` for a challenge that is over, or takes no answer any more, a user who has no such factor, and an address that is
    * verified no more; `RATE_LIMITED`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
    */
   async sendSecondFactorCode(

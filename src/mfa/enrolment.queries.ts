@@ -35,10 +35,10 @@ const BEGIN = audited<{ proven: boolean; allowed: boolean; begun: boolean }>(
       where id = $1 and status = 'active' and deleted_at is null and security_stamp = $2::integer for no key update),
     ${allowedIf('$5')},
     begun as (
-      insert into nest_auth_second_factors as f (user_id, kind, realm_id, key_id, sealed, created_at)
-      select allowed.id, 'totp', allowed.realm_id, $3::text, $4::bytea, now() from allowed
-      on conflict (user_id, kind) do update
-        set key_id = excluded.key_id, sealed = excluded.sealed, created_at = excluded.created_at
+      insert into nest_auth_second_factors as f (user_id, kind, realm_id, key_id, sealed, security_stamp, created_at)
+      select allowed.id, 'totp', allowed.realm_id, $3::text, $4::bytea, $2::integer, now() from allowed
+      on conflict (user_id, kind) do update set key_id = excluded.key_id, sealed = excluded.sealed,
+        security_stamp = excluded.security_stamp, created_at = excluded.created_at
         where f.enabled_at is null
       returning f.user_id),
     ${userActivity(NestAuthEvents.SECOND_FACTOR_BEGUN, 'begun join held on held.id = begun.user_id', `'kind', 'totp'`)}
@@ -58,14 +58,17 @@ export function beginTotp(
   return executeOne(manager, BEGIN, [userId, stamp, keyId, sealed, isShown]);
 }
 
-/** A seed that was begun waits for so long. Whoever has seen it once may not have it enabled for ever. */
-const STILL_WAITS = `f.enabled_at is null and f.created_at > now() - interval '1 hour' and not exists (
-      select 1 from nest_auth_second_factors o
-      where o.user_id = $1 and o.enabled_at > f.created_at)`;
+/**
+ * That the seed `f` which the user `u` has begun can be enabled: for so long, and while nothing has changed by which
+ * sessions end, such as the password or another factor. Whoever has seen a seed once may not have it enabled for ever.
+ */
+const stillWaits = (u: string): string => `f.enabled_at is null and f.created_at > now() - interval '1 hour'
+      and f.security_stamp = ${u}.security_stamp`;
 
 const WAITING: Statement<{ key_id: string; sealed: Buffer; epoch: number }> = {
-  text: `select f.key_id, f.sealed, extract(epoch from now())::float8 as epoch from nest_auth_second_factors f
-    where f.user_id = $1 and f.kind = 'totp' and ${STILL_WAITS}`,
+  text: `select f.key_id, f.sealed, extract(epoch from now())::float8 as epoch
+    from nest_auth_second_factors f join nest_auth_users u on u.id = f.user_id
+    where f.user_id = $1 and u.id = $1 and f.kind = 'totp' and ${stillWaits('u')}`,
 };
 
 /** The seed that waits for a code of it; undefined when there is none. */
@@ -82,7 +85,7 @@ const CONFIRM = audited<{ user_id: string }>(
   `with ${HELD},
     enabled as (
       update nest_auth_second_factors f set enabled_at = now(), last_step = $3::bigint, last_used_at = now() from held
-      where f.user_id = $1 and f.user_id = held.id and f.kind = 'totp' and ${STILL_WAITS}
+      where f.user_id = $1 and f.user_id = held.id and f.kind = 'totp' and ${stillWaits('held')}
         and f.sealed = $2::bytea
       returning f.user_id),
     state as (

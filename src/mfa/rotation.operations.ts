@@ -88,9 +88,10 @@ function isStopped({ signal }: RotateSecretsOptions): boolean {
 function check(options: RotateSecretsOptions): void {
   const issues = new InputIssues();
   issues.fields(options, ['chunkSize', 'dryRun', 'signal', 'onProgress'] satisfies (keyof RotateSecretsOptions)[]);
-  const { chunkSize = CHUNK, dryRun } = options;
+  const { chunkSize = CHUNK, dryRun, onProgress } = options;
   if (!Number.isInteger(chunkSize) || chunkSize < 1 || chunkSize > MAX_CHUNK)
     issues.add('chunkSize', `must be a whole number, 1 to ${MAX_CHUNK}`);
   if (dryRun !== undefined) issues.boolean('dryRun', dryRun);
+  if (onProgress !== undefined && typeof onProgress !== 'function') issues.add('onProgress', 'must be a function');
   issues.refuse('The secrets cannot be rotated');
 }

@@ -34,6 +34,17 @@ export class NestAuthSecondFactor extends NestAuthBaseEntity {
   @Column({ name: 'sealed', type: 'bytea', nullable: true, select: false, insert: false, update: false })
   sealed?: Buffer | null;
 
+  /** That of the user when the seed was begun: while it waits, a newer one ends it. */
+  @Column({
+    name: 'security_stamp',
+    type: 'integer',
+    nullable: true,
+    select: false,
+    insert: false,
+    update: false,
+  })
+  securityStamp?: number | null;
+
   /** The last step of 30 seconds of which a code was taken: none is taken of it again, or of one before. */
   @Column({ name: 'last_step', type: 'bigint', nullable: true, insert: false, update: false })
   lastStep!: string | null;

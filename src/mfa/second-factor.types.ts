@@ -140,7 +140,7 @@ export interface SentCodeFactor {
 
 /** Devices that need not show it for a while. Registered by `ChallengeOperations.trustDevicesBy`. */
 export interface DeviceTrusting {
-  /** After the session is open, on the caller's manager. Null when the tenant of the session trusts none. */
+  /** After the session is open, on the caller's manager. Null when the tenant of the session, or the platform, trusts none. */
   trust(
     manager: EntityManager | undefined,
     signedIn: {

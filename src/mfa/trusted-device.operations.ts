@@ -26,7 +26,7 @@ export class TrustedDeviceOperations implements DeviceTrusting {
     // The form of a refresh token, and as much chance; what each is for tells the table that has its hash.
     const token = newRefreshToken(userId);
     const from = { ip: ip === null ? null : addressOf(ip), userAgent };
-    const seconds = this.settings.trustedDeviceSeconds;
+    const { trustedDeviceSeconds: seconds, platform: platformPolicy } = this.settings;
     const row = await this.transactions.operate(manager, async (m) => {
       const made = await insertTrustedDevice(m, {
         userId,
@@ -34,6 +34,7 @@ export class TrustedDeviceOperations implements DeviceTrusting {
         stamp,
         tokenHash: hashOf(token),
         seconds,
+        platformPolicy,
         ...from,
       });
       if (made !== undefined) this.events.publish(m, new TrustedDeviceAddedEvent(userId, made.id));

@@ -4,6 +4,7 @@ import { tenantOfRealm } from '../account/user-change.queries.js';
 import { activity, audited } from '../audit/audited-statement.js';
 import { moment } from '../audit/changed-values.js';
 import { NestAuthEvents } from '../events/nest-auth.events.js';
+import type { SecondFactorPolicy } from '../tenant/tenant.types.js';
 import { rememberOrigin } from '../transaction/entity-origin.js';
 import { execute, executeOne, type Statement, returnsRows } from '../transaction/statement.js';
 import { NestAuthTrustedDevice } from './trusted-device.entity.js';
@@ -22,6 +23,8 @@ export interface NewTrustedDevice {
   readonly seconds: number;
   readonly ip: string | null;
   readonly userAgent: string | null;
+  /** What is demanded of whoever has access to the platform. */
+  readonly platformPolicy: SecondFactorPolicy;
 }
 
 interface TrustedRow {
@@ -29,13 +32,15 @@ interface TrustedRow {
   readonly expires_at: Date;
 }
 
-/** Nothing in a tenant that trusts none, or for somebody whose stamp is another by now. */
+/** Nothing where tenant or platform (`$9`) trust none, or for somebody whose stamp is another by now. */
 const TRUST = audited<TrustedRow>(
   undefined,
   `with held as (
       select u.id, u.realm_id, u.security_stamp, u.email, u.phone from nest_auth_users u
       where u.id = $1 and u.status = 'active' and u.deleted_at is null and u.security_stamp = $3
         and not exists (select 1 from nest_auth_tenants t where t.id = $2::uuid and t.second_factor_policy = 'always')
+        and not ($9::text = 'always' and exists (
+          select 1 from nest_auth_platform_accesses p where p.user_id = $1 and p.status = 'active'))
       for key share of u),
     made as (
       insert into nest_auth_trusted_devices (user_id, token_hash, id, realm_id, security_stamp, user_agent, ip, expires_at)
@@ -62,8 +67,9 @@ export async function insertTrustedDevice(
   manager: EntityManager,
   device: NewTrustedDevice,
 ): Promise<TrustedRow | undefined> {
-  const { userId, tenantId, stamp, tokenHash, seconds, ip, userAgent } = device;
-  const [row] = await execute(manager, TRUST, [userId, tenantId, stamp, tokenHash, uuidv7(), seconds, ip, userAgent]);
+  const { userId, tenantId, stamp, tokenHash, seconds, ip, userAgent, platformPolicy } = device;
+  const values = [userId, tenantId, stamp, tokenHash, uuidv7(), seconds, ip, userAgent, platformPolicy];
+  const [row] = await execute(manager, TRUST, values);
   return row;
 }
 

@@ -3,6 +3,7 @@ import { userNotFound } from '../account/user-refusals.policy.js';
 import type { EventPublisher } from '../events/event-publisher.js';
 import {
   RecoveryCodesReplacedEvent,
+  RecoveryCodeUsedEvent,
   SecondFactorBegunEvent,
   SecondFactorDisabledEvent,
   SecondFactorEnabledEvent,
@@ -56,15 +57,12 @@ export class TwoFactorOperations {
     const proof = user.has_factor ? await this.spendable(manager, userId, { code, recoveryCode }) : null;
     const seed = await newSeed(this.settings.issuer, label ?? user.email ?? user.phone ?? userId);
     const sealed = sealSeed(this.secrets, userId, seed.secret);
-    await asUser(userId, () =>
-      this.transactions.perform(proof !== null, manager, async (m) => {
-        if (proof !== null && !(await useProof(m, userId, proof))) throw secondFactorInvalid();
-        const { proven, allowed, begun } = await beginTotp(m, userId, stamp, sealed, proof !== null);
-        if (proven && !allowed) throw secondFactorInvalid();
-        if (!begun) throw proven ? alreadyEnabled(userId) : changedMeanwhile();
-        this.events.publish(m, new SecondFactorBegunEvent(userId, 'totp'));
-      }),
-    );
+    await this.add(manager, userId, proof, async (m) => {
+      const { proven, allowed, begun } = await beginTotp(m, userId, stamp, sealed, proof !== null);
+      if (proven && !allowed) throw secondFactorInvalid();
+      if (!begun) throw proven ? alreadyEnabled(userId) : changedMeanwhile();
+      this.events.publish(m, new SecondFactorBegunEvent(userId, 'totp'));
+    });
     return seed;
   }
 
@@ -149,6 +147,29 @@ export class TwoFactorOperations {
     const proof = recoveryCode === undefined ? await this.#stepOf(userId, attempt, code) : recoveryHash(recoveryCode);
     if (proof === null) return this.#refuse(manager, userId, 'wrong_second_factor');
     return typeof proof === 'number' ? { step: proof } : { recoveryHash: proof };
+  }
+
+  /** Adds a factor by `fn`, and uses up what was shown of another one with it; `proof` is null where there is no other. */
+  async add<T>(
+    manager: EntityManager | undefined,
+    userId: string,
+    proof: SpendableProof | null,
+    fn: (manager: EntityManager) => Promise<T>,
+  ): Promise<T> {
+    const added = await asUser(userId, () =>
+      this.transactions.perform(proof !== null, manager, async (m) => {
+        if (proof !== null && !(await this.#use(m, userId, proof))) return null;
+        return { result: await fn(m) };
+      }),
+    );
+    return added === null ? this.#refuse(manager, userId, 'wrong_second_factor') : added.result;
+  }
+
+  async #use(manager: EntityManager, userId: string, proof: SpendableProof): Promise<boolean> {
+    const used = await useProof(manager, userId, proof);
+    if (used === undefined) return false;
+    if (used.codesLeft !== null) this.events.publish(manager, new RecoveryCodeUsedEvent(userId, used.codesLeft));
+    return true;
   }
 
   async #stepOf(userId: string, { seed, epoch }: Attempt, code: unknown): Promise<number | null> {

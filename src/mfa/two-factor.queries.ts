@@ -143,31 +143,47 @@ export async function replaceRecoveryCodes(
   return rows.length > 0;
 }
 
-const SHOW: { [K in keyof typeof PROVEN]: Statement<{ user_id: string }> } = {
+const SHOW: { [K in keyof typeof PROVEN]: Statement<{ codes_left: number | null }> } = {
   step: {
-    text: `with ${HELD}
-    update nest_auth_second_factors f set last_step = $2::bigint, last_used_at = now() from held
-    where f.user_id = $1 and f.user_id = held.id and f.kind = 'totp' and f.enabled_at is not null
-      and f.last_step < $2::bigint
-    returning f.user_id`,
+    text: `with ${HELD},
+    used as (
+      update nest_auth_second_factors f set last_step = $2::bigint, last_used_at = now() from held
+      where f.user_id = $1 and f.user_id = held.id and f.kind = 'totp' and f.enabled_at is not null
+        and f.last_step < $2::bigint
+      returning f.user_id),
+    forgiven as (
+      update nest_auth_second_factor_states t set failures = 0 from used where t.user_id = $1 and t.user_id = used.user_id)
+    select null::integer as codes_left from used`,
     changes: returnsRows,
   },
-  recoveryHash: {
-    text: `with ${HELD}
-    update nest_auth_second_factor_states t set recovery_hashes = array_remove(t.recovery_hashes, $2::bytea), failures = 0
-    from held where t.user_id = $1 and t.user_id = held.id and $2::bytea = any(t.recovery_hashes)
-    returning t.user_id`,
-    changes: returnsRows,
-  },
+  recoveryHash: audited(
+    undefined,
+    `with ${HELD},
+    used as (
+      update nest_auth_second_factor_states t set recovery_hashes = array_remove(t.recovery_hashes, $2::bytea), failures = 0
+      from held where t.user_id = $1 and t.user_id = held.id and $2::bytea = any(t.recovery_hashes)
+      returning t.user_id, cardinality(t.recovery_hashes) as codes_left),
+    ${userActivity(
+      NestAuthEvents.RECOVERY_CODE_USED,
+      'used join held on held.id = used.user_id',
+      `'codesLeft', used.codes_left`,
+    )}
+    select codes_left from used`,
+    returnsRows,
+  ),
 };
 
-/** Uses it up, and holds the user; false when the proof is none, or was used. */
-export async function useProof(manager: EntityManager, userId: string, proof: SpendableProof): Promise<boolean> {
-  const rows =
+/** Uses it up, and holds the user; undefined when the proof is none, or was used. `codesLeft`: null for a step. */
+export async function useProof(
+  manager: EntityManager,
+  userId: string,
+  proof: SpendableProof,
+): Promise<{ codesLeft: number | null } | undefined> {
+  const [row] =
     'step' in proof
       ? await execute(manager, SHOW.step, [userId, proof.step])
       : await execute(manager, SHOW.recoveryHash, [userId, proof.recoveryHash]);
-  return rows.length > 0;
+  return row && { codesLeft: row.codes_left };
 }
 
 interface ListedRow {

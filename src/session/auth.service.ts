@@ -251,7 +251,8 @@ function assertKey(key: SessionKeyOf | null | undefined): void {
 export function factsOf(context: SignInContext): IdentityFacts {
   const issues = new InputIssues();
   issues.fields(context, ['ip', 'userAgent']);
-  issues.refuse('The context of the sign-in cannot be used');
   const { ip, userAgent } = context;
+  if (userAgent !== undefined && typeof userAgent !== 'string') issues.add('userAgent', 'must be a string');
+  issues.refuse('The context of the sign-in cannot be used');
   return { ...(ip === undefined ? {} : { ip }), ...(userAgent === undefined ? {} : { userAgent }) };
 }

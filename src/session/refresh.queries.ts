@@ -25,6 +25,10 @@ export type RotationRow = { readonly [Key in keyof IssuingRow]: IssuingRow[Key] 
   readonly demanded: SecondFactorPolicy | null;
 };
 
+/** In SQL: that the session `s` has shown what the platform demands (`policy`), of somebody who has access to that. */
+const meetsPlatform = (policy: string): string => `(${meetsPolicy(policy, 's.second_factor')} or not exists (
+          select 1 from nest_auth_platform_accesses p where p.user_id = $1 and p.status = 'active'))`;
+
 /**
  * Uses a token and makes the next one, or does neither. Of many at once, the one that marks the token as used wins: the
  * others wait for its row, and then it no longer fits.
@@ -37,8 +41,7 @@ function rotation(place: string, set: string, condition: string, rest: string): 
       from nest_auth_refresh_tokens t, nest_auth_users u
       where t.user_id = $1 and t.token_hash = $2 and t.used_at is null
         and s.user_id = t.user_id and s.id = t.session_id and u.id = s.user_id and ${LIVE_SESSION} ${condition}
-        and (${meetsPolicy('$6::text', 's.second_factor')} or not exists (
-          select 1 from nest_auth_platform_accesses p where p.user_id = $1 and p.status = 'active'))
+        and ${meetsPlatform('$6::text')}
       returning s.user_id, s.id as session_id, s.tenant_id, s.security_stamp as stamp, s.expires_at),
     spent as (
       update nest_auth_refresh_tokens t set used_at = now(), successor_seed = $3, successor_hash = $4 from session
@@ -105,6 +108,8 @@ export interface SpentTokenRow extends IssuingRow {
   readonly successor_seed: Buffer | null;
   readonly successor_hash: Buffer | null;
   readonly live: boolean;
+  /** False when the platform demands more than the session has shown. */
+  readonly admitted: boolean;
   readonly second_factor: string | null;
   /** It was used so shortly before this call that the answer of then may have been lost. */
   readonly in_window: boolean;
@@ -113,6 +118,7 @@ export interface SpentTokenRow extends IssuingRow {
 const SPENT: Statement<SpentTokenRow> = {
   text: `select t.successor_seed, t.successor_hash, s.id as session_id, s.tenant_id, s.security_stamp as stamp,
       s.expires_at, now() as asked_at, s.second_factor, (${LIVE_SESSION}) as live,
+      ${meetsPlatform('$5::text')} as admitted,
       coalesce(t.used_at > $3::timestamptz - interval '1 second' * $4::integer, false) as in_window
     from nest_auth_refresh_tokens t
     join nest_auth_sessions s on s.user_id = t.user_id and s.id = t.session_id
@@ -123,11 +129,11 @@ const SPENT: Statement<SpentTokenRow> = {
 /** Judged by when it was asked, and not by how long the answer had to wait; undefined for a token that nobody made. */
 export async function findSpentToken(
   manager: EntityManager,
-  { userId, hash }: Pick<Rotation, 'userId' | 'hash'>,
+  { userId, hash, platformPolicy }: Pick<Rotation, 'userId' | 'hash' | 'platformPolicy'>,
   askedAt: Date,
   windowSeconds: number,
 ): Promise<SpentTokenRow | undefined> {
-  const [row] = await execute(manager, SPENT, [userId, hash, askedAt, windowSeconds]);
+  const [row] = await execute(manager, SPENT, [userId, hash, askedAt, windowSeconds, platformPolicy]);
   return row;
 }
 

@@ -83,9 +83,9 @@ export class SessionOperations {
     tenantId: string | null,
     isRepeated: boolean,
   ): Promise<Continued> {
-    const { reuseWindowSeconds } = this.settings;
+    const { platformPolicy, settings } = this;
     const spent = await this.transactions.operate(manager, (m) =>
-      findSpentToken(m, { userId, hash }, askedAt, reuseWindowSeconds),
+      findSpentToken(m, { userId, hash, platformPolicy }, askedAt, settings.reuseWindowSeconds),
     );
     if (spent === undefined || !spent.live) throw invalidRefreshToken();
     if (spent.successor_seed === null) {
@@ -96,6 +96,7 @@ export class SessionOperations {
       throw satisfies(demanded, spent.second_factor) ? invalidRefreshToken() : factorNotShown();
     }
     if (spent.in_window) {
+      if (!spent.admitted) throw invalidRefreshToken();
       const refreshToken = this.#successor(token, userId, spent);
       // Somebody else was faster with the token, and did not go there.
       const isElsewhere = tenantId !== null && spent.tenant_id !== tenantId.toLowerCase();

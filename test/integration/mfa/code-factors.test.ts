@@ -18,6 +18,7 @@ import {
   useNestApp,
 } from '../../support/nest-app.js';
 import { race, startRacingProcess } from '../../support/racing-processes.js';
+import { untilSomebodyWaits } from '../../support/tables.js';
 import { activitiesOf, auth, keys, PASSWORD, query, sessions } from '../session/fixture.js';
 import { challenged, codeOf, enrolled, forgetSteps, MFA, SECRETS, twoFactor, wrong } from './fixture.js';
 
@@ -208,6 +209,17 @@ describe('a code that was sent', () => {
     await expect(codes(app).sendSecondFactorCode({ challengeToken, kind: 'email' })).rejects.toMatchObject(invalid);
   });
 
+  it('is sent for no challenge that has had all its answers', async () => {
+    const user = await coded('email');
+    const { token: challengeToken } = await challenged(app, user);
+    const spend = 'update nest_auth_second_factor_challenges set attempts = 5 where user_id = $1';
+    await query(app.url, spend, [user.id]);
+    await expect(codes(app).sendSecondFactorCode({ challengeToken, kind: 'email' })).rejects.toMatchObject(invalid);
+    expect(await query(app.url, 'select 1 from nest_auth_second_factor_codes where user_id = $1', [user.id])).toEqual(
+      [],
+    );
+  });
+
   it('is sent to nobody who has no such factor', async () => {
     const user = await coded('email');
     const { token: challengeToken } = await challenged(app, user);
@@ -243,6 +255,8 @@ describe('to enable codes', () => {
     const { won, codes: refusals } = await outcomesOf(times(4, () => enable(PASSWORD)));
     expect(won).toHaveLength(1);
     expect(Object.keys(refusals)).not.toContain('undefined');
+    const late = ['REAUTHENTICATION_REQUIRED', 'SECOND_FACTOR_ALREADY_ENABLED'];
+    expect(Object.keys(refusals).filter((code) => !late.includes(code))).toEqual([]);
     await expect(enable(PASSWORD)).rejects.toMatchObject({ code: 'SECOND_FACTOR_ALREADY_ENABLED' });
   });
 
@@ -275,6 +289,64 @@ describe('to enable codes', () => {
     const shown = { currentPassword: PASSWORD, code };
     await codes(app).enableSecondFactorCodes(user.id, 'email', shown);
     await expect(twoFactor(app).disableTwoFactor(user.id, { code })).rejects.toMatchObject(invalid);
+  });
+
+  it('SEC-09 by a right code of the authenticator counts no failure, and forgives those of before', async () => {
+    const user = await enrolled(app);
+    await verify(user.id);
+    const failed = 'update nest_auth_second_factor_states set failures = 19, failing_since = now() where user_id = $1';
+    await query(app.url, failed, [user.id]);
+    const code = await codeOf(app, user.secret);
+    await codes(app).enableSecondFactorCodes(user.id, 'email', { currentPassword: PASSWORD, code });
+    await forgetSteps(app.url, user.id);
+    const { token: challengeToken } = await challenged(app, user);
+    await expect(twoFactor(app).completeSignIn({ challengeToken, code })).resolves.toMatchObject({ userId: user.id });
+  });
+
+  it('SEC-49, SEC-50 by a recovery code tells that it was used, and refuses it the next time on record', async () => {
+    const user = await coded('email');
+    const shown = { currentPassword: PASSWORD, recoveryCode: user.recoveryCodes?.[0] };
+    await twoFactor(app).enableTwoFactor(user.id, shown);
+    const told = (await activitiesOf(app.url, user.id)).slice(-2);
+    expect(told).toEqual([
+      {
+        type: NestAuthEvents.RECOVERY_CODE_USED,
+        details: { email: user.email, phone: user.phone, codesLeft: 9 },
+      },
+      { type: NestAuthEvents.SECOND_FACTOR_BEGUN, details: { email: user.email, phone: user.phone, kind: 'totp' } },
+    ]);
+    const used = app.events.filter(({ name }) => name === NestAuthEvents.RECOVERY_CODE_USED).at(-1);
+    expect(used).toMatchObject({ userId: user.id, left: 9 });
+    const again = [
+      twoFactor(app).enableTwoFactor(user.id, shown),
+      codes(app).enableSecondFactorCodes(user.id, 'sms', shown),
+    ];
+    for (const one of again) await expect(one).rejects.toMatchObject(invalid);
+    expect((await activitiesOf(app.url, user.id)).slice(-2)).toEqual(
+      times(2, () => ({ type: NestAuthEvents.USER_LOGIN_FAILED, details: { reason: 'wrong_second_factor' } })),
+    );
+  });
+
+  it('SEC-53 by a password that has changed meanwhile is refused by that name', async () => {
+    const email = freshEmail();
+    const user = await app.users.createUser({ email, password: await app.passwords.hash(PASSWORD) });
+    await verify(user.id);
+    // Of its own, so that it does not join the transaction that is running.
+    const other = await startNestApp(app.url, { auth: WITH_CODES, pool: 3 });
+    try {
+      let late: Promise<unknown> = Promise.resolve();
+      await app.users.runInTransaction(async () => {
+        await user.setPassword(await app.passwords.hash(PASSWORD));
+        late = codes(other)
+          .enableSecondFactorCodes(user.id, 'email', { currentPassword: PASSWORD })
+          .catch((error: unknown) => error);
+        await untilSomebodyWaits(app.url);
+      });
+      expect(await late).toMatchObject({ code: 'REAUTHENTICATION_REQUIRED' });
+    } finally {
+      await other.close();
+    }
+    expect((await twoFactor(app).listSecondFactors(user.id)).factors).toEqual([]);
   });
 
   it('ends every session but the one that is named', async () => {

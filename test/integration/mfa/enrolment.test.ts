@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 
-import { IdentityContext, NestAuthEvents, TenantModeEnum } from '../../../src/index.js';
+import { IdentityContext, NestAuthEvents, PasswordRecoveryService, TenantModeEnum } from '../../../src/index.js';
 import { startNestApp, useNestApp } from '../../support/nest-app.js';
 import { countRows, dumpTables, untilSomebodyWaits } from '../../support/tables.js';
 import { recordStatements } from '../../support/wire.js';
@@ -118,7 +118,22 @@ describe('enrolling an authenticator', () => {
     const late = twoFactor(app).verifyTwoFactorSetup(id, await codeOf(app, old));
     await expect(late).rejects.toMatchObject({ code: 'SECOND_FACTOR_NOT_ENABLED' });
     const { secret } = await twoFactor(app).enableTwoFactor(id, current);
-    await expect(twoFactor(app).verifyTwoFactorSetup(id, await codeOf(app, secret))).resolves.toMatchObject({});
+    const { recoveryCodes } = await twoFactor(app).verifyTwoFactorSetup(id, await codeOf(app, secret));
+    expect(recoveryCodes).toHaveLength(10);
+  });
+
+  it('SEC-24, SEC-49: a seed that was begun ends with the password, although the person stays signed in', async () => {
+    const { userId: id, sessionId } = await signedIn(app);
+    const { secret } = await twoFactor(app).enableTwoFactor(id, current);
+    await app.context.get(PasswordRecoveryService).changePassword({
+      userId: id,
+      currentPassword: PASSWORD,
+      newPassword: `${PASSWORD}, and another word`,
+      keepSessionId: sessionId,
+    });
+    const late = twoFactor(app).verifyTwoFactorSetup(id, await codeOf(app, secret));
+    await expect(late).rejects.toMatchObject({ code: 'SECOND_FACTOR_NOT_ENABLED' });
+    expect((await twoFactor(app).listSecondFactors(id)).factors).toEqual([]);
   });
 
   it('SEC-53: by a password that was shown before the factor was enabled is refused', async () => {

@@ -5,7 +5,7 @@ import { LOCK_WAITS, withClient } from '../../support/database.js';
 import { eventually } from '../../support/identity-fixture.js';
 import { type NestApp, startNestApp, times, useNestApp } from '../../support/nest-app.js';
 import { race, startRacingProcess } from '../../support/racing-processes.js';
-import { query } from '../session/fixture.js';
+import { PASSWORD, person, query } from '../session/fixture.js';
 import { challenged, codeOf, type Enrolled, enrolled, forgetSteps, MFA, SECRETS, twoFactor } from './fixture.js';
 
 jest.setTimeout(120_000);
@@ -69,6 +69,31 @@ describe('SEC-49: the key of what is encrypted', () => {
     expect(await keyIds()).toEqual({ k1: 1 });
     // Put back, it is as if nothing had happened.
     expect(await showsCode(await withKeys(NEW, OLD), user)).toBe(user.id);
+  });
+
+  it('is not replaced at all where whoever is to be told of it cannot be', async () => {
+    await enrolled(app);
+    const both = await withKeys(NEW, OLD);
+    const onProgress = 'console.log' as never;
+    await expect(rotation(both).rotateSecrets({ onProgress })).rejects.toMatchObject({ code: 'VALIDATION_FAILED' });
+    expect(await keyIds()).toEqual({ k1: 1 });
+  });
+
+  it('leaves a seed that waits for its first code as good as it was', async () => {
+    const { id } = await person(app);
+    const { secret } = await twoFactor(app).enableTwoFactor(id, { currentPassword: PASSWORD });
+    const both = await withKeys(NEW, OLD);
+    expect(await rotation(both).rotateSecrets()).toEqual({ rotated: 1, unreadable: 0, isComplete: true });
+    await twoFactor(both).verifyTwoFactorSetup(id, await codeOf(both, secret));
+    expect((await twoFactor(both).listSecondFactors(id)).factors).toMatchObject([{ kind: 'totp' }]);
+  });
+
+  it('is understood behind the one that encrypts, so that processes may be replaced one after another', async () => {
+    const ahead = await withKeys(NEW, OLD);
+    const user = await enrolled(ahead);
+    expect(await keyIds()).toEqual({ k2: 1 });
+    expect(await showsCode(await withKeys(OLD, NEW), user)).toBe(user.id);
+    await expect(showsCode(app, user)).rejects.toMatchObject({ code: 'SECRET_UNREADABLE' });
   });
 
   it('is not replaced by a rehearsal, which counts', async () => {

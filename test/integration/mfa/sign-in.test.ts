@@ -113,6 +113,18 @@ describe('SEC-51 a challenge', () => {
     await expect(answer).rejects.toMatchObject(invalid);
   });
 
+  it('is not answered by whoever says where from in no form', async () => {
+    const user = await enrolled(app);
+    const { token: challengeToken } = await challenged(app, user);
+    const code = await codeOf(app, user.secret);
+    const refused = { code: 'VALIDATION_FAILED' };
+    for (const from of [{ userAgent: 7 }, { userAgent: null }, { userAgent: ['Safari'] }] as never[]) {
+      await expect(twoFactor(app).completeSignIn({ challengeToken, code }, from)).rejects.toMatchObject(refused);
+      await expect(auth(app).signIn({ email: user.email, password: PASSWORD }, from)).rejects.toMatchObject(refused);
+    }
+    await expect(twoFactor(app).completeSignIn({ challengeToken, code })).resolves.toMatchObject({ userId: user.id });
+  });
+
   it('is of its own user: the code of somebody else fits none of it', async () => {
     const [one, other] = [await enrolled(app), await enrolled(app)];
     const { token: challengeToken } = await challenged(app, one);

@@ -13,7 +13,7 @@ import { freshEmail, type NestApp, outcomesOf, times, useNestApp } from '../../s
 import { paperCallback, paperProvider, somebodyElsewhere } from '../../support/paper-provider.js';
 import { external } from '../oidc/fixture.js';
 import { activitiesOf, auth, PASSWORD, person, query, sessions, signedIn } from '../session/fixture.js';
-import { challenged, codeOf, enrolled, MFA, twoFactor, wrong } from './fixture.js';
+import { challenged, codeOf, enrolled, forgetSteps, MFA, twoFactor, wrong } from './fixture.js';
 
 const app = useNestApp({ auth: MFA });
 const isolated = useNestApp({
@@ -187,6 +187,30 @@ describe('a sign-in into a tenant that requires a second factor', () => {
     await expect(auth(strictPlatform).refresh(refreshToken)).rejects.toMatchObject({ code: 'REFRESH_TOKEN_INVALID' });
     await shownOn(strictPlatform.url, one.sessionId, 'totp');
     await expect(auth(strictPlatform).refresh(refreshToken)).resolves.toBeDefined();
+  });
+
+  it('SEC-43, SEC-45 nor does an operator get another token by a refresh token that was just used', async () => {
+    const one = await signedIn(strictPlatform);
+    await auth(strictPlatform).refresh(one.refreshToken);
+    await expect(auth(strictPlatform).refresh(one.refreshToken)).resolves.toBeDefined();
+    await makeOperator(one.userId);
+    const again = auth(strictPlatform).refresh(one.refreshToken);
+    await expect(again).rejects.toMatchObject({ code: 'REFRESH_TOKEN_INVALID' });
+    await shownOn(strictPlatform.url, one.sessionId, 'totp');
+    await expect(auth(strictPlatform).refresh(one.refreshToken)).resolves.toBeDefined();
+  });
+
+  it('SEC-51 of an operator trusts no device where the platform trusts none', async () => {
+    const user = await enrolled(strictPlatform);
+    const show = async () => {
+      await forgetSteps(strictPlatform.url, user.id);
+      const { token: challengeToken } = await challenged(strictPlatform, user);
+      const code = await codeOf(strictPlatform, user.secret);
+      return twoFactor(strictPlatform).completeSignIn({ challengeToken, code, trustDevice: true });
+    };
+    expect((await show()).trustedDevice).not.toBeNull();
+    await makeOperator(user.id);
+    expect((await show()).trustedDevice).toBeNull();
   });
 
   it('needs no more of somebody who shows it', async () => {
