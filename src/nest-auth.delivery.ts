@@ -4,7 +4,7 @@ import { CodeFactorNotifications } from './mfa/code-factor.notifications.js';
 import { SecondFactorNotifications } from './mfa/mfa.notifications.js';
 import { InvitationNotifications } from './invitation/invitation.notifications.js';
 import type { NestAuthSettings } from './nest-auth.settings.js';
-import { RecoveryNotifications } from './recovery/recovery.notifications.js';
+import { PhoneChangeNotifications, RecoveryNotifications } from './recovery/recovery.notifications.js';
 
 const CLOSING = Symbol('NestAuthSenderClosing');
 
@@ -18,7 +18,13 @@ export function deliveryProviders(settings: InjectionToken): Provider[] {
   return [
     {
       provide: NotificationSources,
-      inject: [RecoveryNotifications, InvitationNotifications, SecondFactorNotifications, CodeFactorNotifications],
+      inject: [
+        RecoveryNotifications,
+        PhoneChangeNotifications,
+        InvitationNotifications,
+        SecondFactorNotifications,
+        CodeFactorNotifications,
+      ],
       useFactory: (...sources: NotificationSource[]) => new NotificationSources(sources),
     },
     { provide: CLOSING, inject: [settings], useFactory: closing },

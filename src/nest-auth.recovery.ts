@@ -9,7 +9,7 @@ import { OneTimeTokenOperations } from './recovery/one-time-token.operations.js'
 import { PasswordRecoveryOperations } from './recovery/password-recovery.operations.js';
 import { ReauthenticationOperations } from './recovery/reauthentication.operations.js';
 import { RecoveryDependents } from './recovery/recovery-dependents.js';
-import { RecoveryNotifications } from './recovery/recovery.notifications.js';
+import { PhoneChangeNotifications, RecoveryNotifications } from './recovery/recovery.notifications.js';
 import { VerificationOperations } from './recovery/verification.operations.js';
 import { SecretSettings } from './secret/secret.settings.js';
 import { AuthOperations } from './session/auth.operations.js';
@@ -92,5 +92,6 @@ export function recoveryProviders(settings: InjectionToken): Provider[] {
       inject: [OneTimeTokenOperations],
       useFactory: (tokens: OneTimeTokenOperations) => new RecoveryNotifications(tokens),
     },
+    PhoneChangeNotifications,
   ];
 }

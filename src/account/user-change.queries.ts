@@ -139,12 +139,13 @@ interface ChangeRow extends UserRow {
 }
 
 /**
- * `column` is one of ours. Answers the row as it is when it was already so. What is to be changed is held first: only so
- * the activity tells what it was at that moment, and not what it was when the statement began.
+ * `column` is one of ours; `$2` is the address that was shown, null for whichever it is. Answers the row as it is when
+ * it was already so. What is to be changed is held first: only so the activity tells what it was at that moment, and not
+ * what it was when the statement began.
  */
 function verification(column: 'email' | 'phone', verified: boolean): Statement<ChangeRow> {
   const at = `${column}_verified_at`;
-  const due = `${column} is not null and ${at} is ${verified ? '' : 'not '}null`;
+  const due = `${column} = coalesce($2::text, ${column}) and ${at} is ${verified ? '' : 'not '}null`;
   return audited<ChangeRow>(
     undefined,
     `with held as (
@@ -254,8 +255,9 @@ export async function setVerified(
   id: string,
   column: 'email' | 'phone',
   verified: boolean,
+  address: string | null,
 ): Promise<{ user: NestAuthUser; changed: boolean } | null> {
-  const row = await untilDecided(() => attempt(manager, VERIFICATIONS[column][`${verified}`], [id]));
+  const row = await untilDecided(() => attempt(manager, VERIFICATIONS[column][`${verified}`], [id, address]));
   return row === null ? null : { user: toUser(row, manager), changed: row.changed };
 }
 

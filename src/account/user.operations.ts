@@ -154,10 +154,20 @@ export class UserOperations {
     return null;
   }
 
-  async verify(manager: EntityManager, id: string, type: 'email' | 'phone', verified: boolean): Promise<NestAuthUser> {
+  /**
+   * With an `address`, only if that is what the user has: code of the host may have written another one in the same
+   * transaction, which nobody has shown.
+   */
+  async verify(
+    manager: EntityManager,
+    id: string,
+    type: 'email' | 'phone',
+    verified: boolean,
+    address: string | null = null,
+  ): Promise<NestAuthUser> {
     checkLoginType(type);
     const { user } = await this.change(manager, id, { [`${type}Verified`]: verified }, [`${type}VerifiedAt`], () =>
-      setVerified(manager, id, type, verified),
+      setVerified(manager, id, type, verified, address),
     );
     if (user[type] !== null) return user;
     throw new NestAuthError('VALIDATION_FAILED', `The user has no ${type} that could be verified`, {

@@ -22,6 +22,7 @@ import {
 } from './accept-invitation.queries.js';
 import { readInvitationToken } from './invitation-input.policy.js';
 import {
+  addressTaken,
   emailUnverified,
   hasAccount,
   invitationInvalid,
@@ -42,6 +43,9 @@ export interface Acceptance {
   readonly hash: Buffer;
   readonly passwordHash: string | null;
 }
+
+/** What joining says of a tenant or a role that is not active. */
+const CLOSED = ['TENANT_NOT_FOUND', 'ROLE_NOT_FOUND'] as const;
 
 /** The user whom the invitation has made or found. */
 interface Joined {
@@ -87,7 +91,9 @@ export class AcceptInvitationOperations {
     const claimed = await claimInvitation(manager, acceptance.seen.id, acceptance.hash);
     if (claimed === undefined) throw invitationInvalid();
     if (!claimed.is_sound) throw unsound();
-    const { user, isNewUser } = await this.#join(manager, claimed, acceptance);
+    const { user, isNewUser } = await this.#join(manager, claimed, acceptance).catch(async (error: unknown) => {
+      throw (await this.#isClosed(manager, acceptance, error)) ? unsound(error) : error;
+    });
     const access = await this.access.findUserAccess(manager, user.id, claimed.tenant_id);
     const row = await finishInvitation(manager, claimed.id, acceptance.hash, { userId: user.id, isNewUser });
     if (row === undefined || access === null) throw invitationInvalid();
@@ -98,10 +104,26 @@ export class AcceptInvitationOperations {
 
   /** Nobody outside is told what became of the inviter. */
   async #assertInviterHolds(manager: EntityManager, seen: OpenInvitationRow): Promise<void> {
+    if (seen.invited_by !== null) await this.#holdJoinerBefore(manager, seen.invited_by, seen);
     const given = { tenantId: seen.tenant_id, roleIds: seen.role_ids };
     await this.inviters.assertMayInvite(manager, seen.invited_by, given).catch((error: unknown) => {
       throw isNestAuthError(error, 'GRANT_NOT_HELD') ? invitationInvalid(error) : error;
     });
+  }
+
+  /**
+   * Holds who has the address already, unless that one comes after the inviter: of two users the first by id is held
+   * first. Without, people who have invited each other, or themselves, and accept at once would wait for each other.
+   */
+  async #holdJoinerBefore(manager: EntityManager, inviterId: string, seen: OpenInvitationRow): Promise<void> {
+    const known = await findUserOfIdentity(manager, addressOf(seen));
+    if (known !== null && known.id <= inviterId) await lockUser(manager, known.id);
+  }
+
+  /** Held, a tenant or a role cannot go, but it can be closed: then that is the reason, and the same answer as before. */
+  async #isClosed(manager: EntityManager, { seen, hash }: Acceptance, error: unknown): Promise<boolean> {
+    if (!CLOSED.some((code) => isNestAuthError(error, code))) return false;
+    return (await claimInvitation(manager, seen.id, hash))?.is_sound === false;
   }
 
   async #join(manager: EntityManager, claimed: OpenInvitationRow, acceptance: Acceptance): Promise<Joined> {
@@ -127,13 +149,16 @@ export class AcceptInvitationOperations {
   async #create(manager: EntityManager, claimed: OpenInvitationRow, acceptance: Acceptance): Promise<Joined | null> {
     const creation = this.#planned(claimed, acceptance);
     const made = await this.creations.create(manager, creation).catch((error: unknown) => {
-      if (isNestAuthError(error, 'EMAIL_ALREADY_EXISTS')) return null;
-      throw error;
+      if (!isNestAuthError(error, 'EMAIL_ALREADY_EXISTS')) throw error;
+      // What code of the host has written for a user who was not made must go, too: with the transaction, which whoever
+      // has opened it tries again.
+      if (this.creations.needsTransaction) throw addressTaken(error);
+      return null;
     });
     if (made === null) return null;
     // Hooks may have given the user another email, or none: that one is proven by nothing.
     if (!isEmail(made.email, claimed.email_norm)) return { user: made, isNewUser: true };
-    return { user: await this.users.verify(manager, made.id, 'email', true), isNewUser: true };
+    return { user: await this.users.verify(manager, made.id, 'email', true, made.email), isNewUser: true };
   }
 
   #planned(claimed: OpenInvitationRow, { metadata, passwordHash }: Acceptance): Creation {
@@ -172,8 +197,8 @@ function addressOf({ realm_id: realmId, email_norm: providerId }: OpenInvitation
   return { realmId, provider: 'email', providerId };
 }
 
-function unsound(): NestAuthError {
-  return invitationInvalid(new Error('The tenant, or a role, is not there or not active'));
+function unsound(cause?: unknown): NestAuthError {
+  return invitationInvalid(new Error('The tenant, or a role, is not there or not active', { cause }));
 }
 
 function suspended(): NestAuthError {

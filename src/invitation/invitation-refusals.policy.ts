@@ -58,6 +58,14 @@ export function hasAccount(fields: readonly string[]): NestAuthError {
   );
 }
 
+export function addressTaken(cause: unknown): NestAuthError {
+  return new NestAuthError(
+    'TRANSACTION_CONFLICT',
+    'Somebody has made an account with the invited address at the same moment; try again',
+    { cause, details: { retryable: true } },
+  );
+}
+
 /** Who invites must belong to what the invitation is to. */
 export function inviterMayNot(): NestAuthError {
   return new NestAuthError(

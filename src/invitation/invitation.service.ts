@@ -153,7 +153,8 @@ export class InvitationService {
    * Errors: `INVITATION_INVALID` as in {@link getInvitationByToken}, also when the inviter does not hold the roles any
    * more, or the person's access is suspended; `INVITATION_NOT_FOR_USER`, `INVITATION_EMAIL_UNVERIFIED`,
    * `USER_NOT_ACTIVE`, `EMAIL_ALREADY_EXISTS` for what is for a new user, `PASSWORD_REFUSED`, `HASHING_BUSY`,
-   * `RATE_LIMITED`, `VALIDATION_FAILED`, and what hooks throw.
+   * `RATE_LIMITED`, `VALIDATION_FAILED`, and what hooks throw; with hooks, in a transaction of the caller,
+   * `TRANSACTION_CONFLICT` when an account with the address is made at the same moment: try that again as a whole.
    */
   async acceptInvitation(input: AcceptInvitationInput, manager?: EntityManager): Promise<AcceptedInvitation> {
     checkAccept(input);

@@ -8,10 +8,11 @@ import type { ProofForm, RecoveryPurpose } from './recovery.types.js';
 export const USABLE = `u.deleted_at is null and u.status in ('active', 'pending')`;
 
 /**
- * That the token `t` of the user `u` can be used, by the database's clock: it proves the address that the user still
- * has, and nobody has changed the password since, nor taken the user away. The address of a change is its own.
+ * That the token `t` of the user `u` can be used, by the database's clock at this moment, however long ago the
+ * transaction has begun: it proves the address that the user still has, and nobody has changed the password since, nor
+ * taken the user away. The address of a change is its own.
  */
-export const LIVE_TOKEN = `t.used_at is null and t.expires_at > now() and ${USABLE}
+export const LIVE_TOKEN = `t.used_at is null and t.expires_at > statement_timestamp() and ${USABLE}
   and (t.security_stamp is null or t.security_stamp = u.security_stamp)
   and t.address = case t.purpose when 'email_verification' then u.email when 'password_reset' then u.email
     when 'phone_verification' then u.phone else t.address end`;
@@ -99,13 +100,15 @@ export interface SpentToken {
 
 /**
  * Of many at once one uses it. The user is held first, here as everywhere, and then judged; whoever waited for that
- * finds the token used.
+ * finds the token used. Of the guesses at a code the right one is given back, and no other: whoever proves one number
+ * has shown nothing about the next, and must not get more guesses at that.
  */
 export const SPEND = `held as (
       select id, realm_id, email, phone, status, deleted_at, security_stamp, email_verified_at from nest_auth_users where id = $1
       for no key update),
     spent as (
-      update nest_auth_one_time_tokens t set used_at = now(), guesses = 0 from held u
+      update nest_auth_one_time_tokens t set used_at = now(), guesses = greatest(t.guesses - (t.form = 'code')::integer, 0)
+      from held u
       where t.user_id = $1 and u.id = t.user_id and t.purpose = $2 and t.form = $3 and t.token_hash = any($4::bytea[])
         and ${LIVE_TOKEN}
       returning t.id, t.user_id, t.address)`;
@@ -122,6 +125,16 @@ export async function spendToken(manager: EntityManager, shown: ShownProof): Pro
 
 export function spendValues({ userId, purpose, form, hashes }: ShownProof): unknown[] {
   return [userId, purpose, form, hashes];
+}
+
+const END_ALL: Statement<{ id: string }> = {
+  text: `update nest_auth_one_time_tokens set used_at = now() where user_id = $1 and used_at is null returning id`,
+  changes: returnsRows,
+};
+
+/** Uses up everything that was asked for in the name of a user who is held. */
+export async function endTokens(manager: EntityManager, userId: string): Promise<void> {
+  await execute(manager, END_ALL, [userId]);
 }
 
 /** A token as whoever sends it needs it. */

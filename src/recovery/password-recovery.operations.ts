@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
+import { aboutUser } from '../account/password-about.policy.js';
 import type { PasswordHistory } from '../account/password-history.operations.js';
 import type { PasswordPolicy } from '../account/password-policy.service.js';
 import type { PasswordService } from '../account/password.service.js';
@@ -15,6 +16,7 @@ import type { LockoutOperations } from '../session/lockout.operations.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import { findHolder, issueReset, spendReset } from './issue.queries.js';
 import type { OneTimeTokenOperations } from './one-time-token.operations.js';
+import { endTokens } from './one-time-token.queries.js';
 import { changePassword, dropAccounts, findLinkHolder } from './password.queries.js';
 import type { ReauthenticationOperations } from './reauthentication.operations.js';
 import type { PreparedReset } from './recovery-input.policy.js';
@@ -59,7 +61,7 @@ export class PasswordRecoveryOperations {
     const shown = this.tokens.read(PURPOSE, { token });
     const holder = await this.transactions.operate(manager, (m) => findLinkHolder(m, shown));
     if (holder === undefined) throw invalidToken();
-    await this.policy.assertAcceptable(password, holder, manager);
+    await this.policy.assertAcceptable(password, aboutUser(holder), manager);
     await this.history.assertNew(manager, shown.userId, password);
     const { phc } = await this.passwords.hash(password);
     await asUser(shown.userId, () =>
@@ -70,8 +72,10 @@ export class PasswordRecoveryOperations {
         const user = await this.#store(m, shown.userId, () =>
           storePasswordHash(m, shown.userId, phc, this.history.size),
         );
-        if (!spent.email_verified) await this.#proveEmail(m, user);
+        if (!spent.email_verified) await this.#proveEmail(m, user, spent.address);
         await this.#endSessions(m, shown.userId, undefined);
+        // Whoever was in the account until now may have asked for it: also to prove a phone number of theirs.
+        await endTokens(m, shown.userId);
         await this.dependents.end(m, shown.userId);
         await this.lockout.clear(m, shown.userId);
       }),
@@ -81,7 +85,7 @@ export class PasswordRecoveryOperations {
   async change(manager: EntityManager | undefined, input: PasswordChangeInput): Promise<void> {
     const { userId, currentPassword, newPassword, keepSessionId } = input;
     const proven = await this.reauthentication.password(manager, userId, currentPassword);
-    await this.policy.assertAcceptable(newPassword, { email: proven.email, phone: proven.phone }, manager);
+    await this.policy.assertAcceptable(newPassword, aboutUser(proven), manager);
     await this.history.assertNew(manager, proven.id, newPassword);
     const { phc } = await this.passwords.hash(newPassword);
     const change = { userId: proven.id, phc, stamp: proven.security_stamp, session: keepSessionId ?? null };
@@ -115,7 +119,7 @@ export class PasswordRecoveryOperations {
    * The link has shown whose the email is. Whoever made the account under it before need not have been that person: what
    * was linked to it until then goes, or it would be a way in that stays.
    */
-  async #proveEmail(manager: EntityManager, user: NestAuthUser): Promise<void> {
+  async #proveEmail(manager: EntityManager, user: NestAuthUser, address: string): Promise<void> {
     const providers = (await findLinkedIdentities(manager, user.id)).map(({ provider }) => provider);
     if (providers.length > 0) {
       const identities = [...new Set(providers)];
@@ -124,7 +128,7 @@ export class PasswordRecoveryOperations {
         changed: await dropAccounts(manager, user),
       }));
     }
-    await this.users.verify(manager, user.id, 'email', true);
+    await this.users.verify(manager, user.id, 'email', true, address);
   }
 
   async #endSessions(manager: EntityManager, userId: string, keep: string | undefined): Promise<void> {

@@ -50,9 +50,10 @@ export class PasswordRecoveryService {
   }
 
   /**
-   * Sets another password by the token of a link. All sessions and API keys of the user end, trusted devices and other
-   * links with them; whoever was locked out may try again; and the email is proven by it. Was it not before, accounts at providers
-   * that were linked until then are taken away: whoever linked them had not shown that the email is theirs.
+   * Sets another password by the token of a link. All sessions and API keys of the user end, trusted devices and all
+   * other links and codes with them; whoever was locked out may try again; and the email is proven by it. Was it not
+   * before, accounts at providers that were linked until then are taken away: whoever linked them had not shown that the
+   * email is theirs.
    *
    * Transaction: a look-up, then the password is judged and hashed without any connection; then all of it in one
    * transaction, with the hooks of the host (`passwordChanged`, `identities`, `emailVerified`). Of many at once one
@@ -72,7 +73,8 @@ export class PasswordRecoveryService {
 
   /**
    * Sets another password by the current one. All sessions of the user end but `keepSessionId`, whose access tokens of
-   * before are refused where the database is asked; trusted devices, and links of before, end, too.
+   * before are refused where the database is asked; trusted devices, and links to another password or another address,
+   * end, too.
    *
    * Transaction: the current password is verified as at a sign-in, without any connection, and a wrong one counts like one
    * there; the new one is judged and hashed; then all of it in one transaction, with the hooks of the host. Of two at once

@@ -11,15 +11,19 @@ import type { CredentialsRow } from '../session/sign-in.queries.js';
 import { execute, returnsRows, type Statement, statement } from '../transaction/statement.js';
 import { LIVE_TOKEN, type ShownProof, spendValues } from './one-time-token.queries.js';
 
-/** What a current password is held against, and what a new one must not be. */
-export interface OwnCredentialsRow extends CredentialsRow {
+/** What is known of somebody, which a new password must not be. */
+export interface KnownOfUser {
   readonly email: string | null;
   readonly phone: string | null;
+  readonly metadata: Record<string, unknown>;
 }
+
+/** What a current password is held against, and what a new one must not be. */
+export type OwnCredentialsRow = CredentialsRow & KnownOfUser;
 
 const CREDENTIALS = statement<OwnCredentialsRow>(
   'own_credentials',
-  `select id, status, password_hash, security_stamp, email, phone from nest_auth_users
+  `select id, status, password_hash, security_stamp, email, phone, metadata from nest_auth_users
     where id = $1 and deleted_at is null`,
 );
 
@@ -44,19 +48,13 @@ export async function findRecentStamp(
   return row?.security_stamp;
 }
 
-/** Whom a live link is for: what the new password must not be. */
-export interface LinkHolder {
-  readonly email: string | null;
-  readonly phone: string | null;
-}
-
-const PEEK: Statement<LinkHolder> = {
-  text: `select u.email, u.phone from nest_auth_one_time_tokens t join nest_auth_users u on u.id = t.user_id
+const PEEK: Statement<KnownOfUser> = {
+  text: `select u.email, u.phone, u.metadata from nest_auth_one_time_tokens t join nest_auth_users u on u.id = t.user_id
     where t.user_id = $1 and t.purpose = $2 and t.form = $3 and t.token_hash = any($4::bytea[]) and ${LIVE_TOKEN}`,
 };
 
 /** Looks before a password is hashed for nothing, and changes nothing; undefined when the link is not good. */
-export async function findLinkHolder(manager: EntityManager, shown: ShownProof): Promise<LinkHolder | undefined> {
+export async function findLinkHolder(manager: EntityManager, shown: ShownProof): Promise<KnownOfUser | undefined> {
   const [row] = await execute(manager, PEEK, spendValues(shown));
   return row;
 }

@@ -13,7 +13,7 @@ const REQUESTS: readonly NestAuthEventName[] = [
   NestAuthEvents.PASSWORD_RESET_REQUESTED,
 ];
 
-/** Links and codes that were asked for; and, for whom it might be news, that email, phone or password are others now. */
+/** Links and codes that were asked for; and, for whom it might be news, that email or password are others now. */
 export class RecoveryNotifications implements NotificationSource {
   readonly types = [...REQUESTS, NestAuthEvents.USER_UPDATED];
 
@@ -48,18 +48,29 @@ function drafted(
   return { ...about, kind: `${purpose}_code`, code: proof.code };
 }
 
-/** The address of before is told of another one; of a password the address that the user had then. */
+/** The phone number of before is told of another one: by itself, because one event may be about the email, too. */
+export class PhoneChangeNotifications implements NotificationSource {
+  readonly types = [NestAuthEvents.USER_UPDATED];
+
+  async draft(_manager: EntityManager, event: IdentityEvent): Promise<DraftedNotification | null> {
+    const { userId, tenantId, occurredAt } = event;
+    const to = replacedOf(event, 'phone');
+    return to === null ? null : { userId, tenantId, occurredAt, channel: 'sms', kind: 'phone_changed', to };
+  }
+}
+
+/** What the event says that a user had before in a place where there is something else now, or nothing. */
+function replacedOf({ before, after }: IdentityEvent, field: 'email' | 'phone'): string | null {
+  const old = before?.[field];
+  return typeof old === 'string' && after !== null && field in after ? old : null;
+}
+
+/** The email of before is told of another one; of a password the address that the user had then. */
 function noticeOf(event: IdentityEvent): DraftedNotification | null {
-  const { before, after, details, userId, tenantId, occurredAt } = event;
+  const { after, details, userId, tenantId, occurredAt } = event;
   const about = { userId, tenantId, occurredAt };
-  const wasReplaced = (field: string): string | null => {
-    const old = before?.[field];
-    return typeof old === 'string' && after !== null && field in after ? old : null;
-  };
-  const email = wasReplaced('email');
+  const email = replacedOf(event, 'email');
   if (email !== null) return { ...about, channel: 'email', kind: 'email_changed', to: email };
-  const phone = wasReplaced('phone');
-  if (phone !== null) return { ...about, channel: 'sms', kind: 'phone_changed', to: phone };
   const to = details?.['email'];
   if (after?.['password'] !== 'changed' || typeof to !== 'string') return null;
   return { ...about, channel: 'email', kind: 'password_changed', to };

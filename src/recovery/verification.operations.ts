@@ -9,7 +9,9 @@ import {
   PhoneChangeRequestedEvent,
   VerificationRequestedEvent,
 } from '../events/nest-auth.events.js';
+import { isHeld } from '../session/apart.js';
 import { asUser } from '../session/auth.operations.js';
+import { direct, shielded } from '../transaction/optimistic.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
 import { issueChange, issueVerification } from './issue.queries.js';
 import type { OneTimeTokenOperations } from './one-time-token.operations.js';
@@ -54,7 +56,7 @@ export class VerificationOperations {
   }
 
   async verify(manager: EntityManager | undefined, shown: ShownProof, login: Login): Promise<NestAuthUser> {
-    return this.#prove(manager, shown, (m) => this.users.verify(m, shown.userId, login, true));
+    return this.#prove(manager, shown, (m, { address }) => this.users.verify(m, shown.userId, login, true, address));
   }
 
   async requestChange(
@@ -85,23 +87,26 @@ export class VerificationOperations {
     return this.#prove(manager, shown, async (m, { address }) => {
       const user = await this.users.update(m, shown.userId, { [login]: address });
       // A hook of the host may have written another one, which nobody has proven.
-      return user[login] === address ? this.users.verify(m, shown.userId, login, true) : user;
+      return user[login] === address ? this.users.verify(m, shown.userId, login, true, address) : user;
     });
   }
 
-  /** Uses the proof up and does what it is for, both or neither. */
+  /** Uses the proof up and does what it is for, both or neither: after a refusal the caller's transaction can go on. */
   async #prove(
     manager: EntityManager | undefined,
     shown: ShownProof,
     fn: (manager: EntityManager, spent: SpentToken) => Promise<NestAuthUser>,
   ): Promise<NestAuthUser> {
     await this.tokens.assertGuessed(manager, shown);
+    const attempt = isHeld(manager) ? shielded : direct;
     return asUser(shown.userId, () =>
-      this.transactions.atomic(manager, async (m) => {
-        const spent = await spendToken(m, shown);
-        if (spent === undefined) throw invalidToken();
-        return fn(m, spent);
-      }),
+      this.transactions.atomic(manager, (m) =>
+        attempt(m, async (inner) => {
+          const spent = await spendToken(inner, shown);
+          if (spent === undefined) throw invalidToken();
+          return fn(inner, spent);
+        }),
+      ),
     );
   }
 

@@ -119,8 +119,8 @@ export class VerificationService {
    * Transaction: one statement that uses the link up; then as `UserService.updateUser` and `verifyUser`, with the hooks of
    * the host, all in one transaction. Sessions go on. Announces `UserUpdatedEvent`, for the email and for its proof.
    * Errors: `ONE_TIME_TOKEN_INVALID` for all reasons; `EMAIL_ALREADY_EXISTS` when somebody else has it by now, which
-   * leaves the link as it was, and a transaction of the caller to be rolled back; `RATE_LIMITED`, `VALIDATION_FAILED`,
-   * and what hooks throw.
+   * leaves the link as it was, and a transaction of the caller usable; `RATE_LIMITED`, `VALIDATION_FAILED`, and what
+   * hooks throw.
    */
   async confirmEmailChange(proof: { readonly token: string }, manager?: EntityManager): Promise<NestAuthUser> {
     checkProof(proof, ['link']);
@@ -155,7 +155,7 @@ export class VerificationService {
     return this.tenants.asPlatform(() => this.transactions.operate(manager, removeExpiredTokens));
   }
 
-  /** Nobody's mailbox is filled by it: each address, or each user, gets so many. */
+  /** Nobody's mailbox is filled by it, and nobody writes to everybody: each user asks, and each address gets, so many. */
   async #request<T>(
     userId: string,
     manager: EntityManager | undefined,
@@ -166,7 +166,8 @@ export class VerificationService {
     const id = userId.toLowerCase();
     const pinned = this.transactions.pin(manager);
     const { ip } = IdentityContext.current;
-    await this.limits.consume('verification', { ip, key: `request:${address ?? id}` });
+    await this.limits.consume('verification', { ip, key: `request:${id}` });
+    if (address !== undefined) await this.limits.consume('verification', { key: `request:${address}` });
     // A tenant acts for those whom it sees, and finds nobody else.
     if (this.tenants.tenantId !== null) await this.transactions.operate(pinned, (m) => this.users.getOrThrow(m, id));
     return this.tenants.asPlatform(() => fn(id, pinned));

@@ -3,10 +3,21 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { AcceptInvitationOperations } from '../../../src/invitation/accept-invitation.operations.js';
 import { readInvitationToken } from '../../../src/invitation/invitation-input.policy.js';
 import { RoleGuardEnum } from '../../../src/index.js';
-import { freshEmail, useNestApp } from '../../support/nest-app.js';
+import { freshEmail, outcomesOf, times, useNestApp } from '../../support/nest-app.js';
 import { withClient } from '../../support/database.js';
 import { until } from '../../support/until.js';
-import { accept, begun, invitations, invite, INVITING, memberOf, query, statusOf } from './fixture.js';
+import {
+  accept,
+  begun,
+  invitations,
+  invite,
+  INVITING,
+  memberOf,
+  query,
+  rolesIn,
+  statusOf,
+  verified,
+} from './fixture.js';
 
 jest.setTimeout(120_000);
 
@@ -126,6 +137,43 @@ describe('while the inviter leaves', () => {
       return accepting;
     });
     expect(late).toMatchObject(INVALID);
+  });
+});
+
+describe('accepting many times at once what was sent by somebody who joins, too', () => {
+  const deadlocks = async () => {
+    const sql = 'select deadlocks from pg_stat_database where datname = current_database()';
+    return Number((await query<{ deadlocks: string }>(app.url, sql))[0]?.deadlocks);
+  };
+  const editor = async () => {
+    const one = await verified(app);
+    await app.access.addUserAccessRoles(one.id, app.seed.tenantId, [app.seed.editor]);
+    return one;
+  };
+
+  it('to an address of their own makes one membership, and nobody waits for somebody who waits for them', async () => {
+    const { tenantId, member } = app.seed;
+    const { id: invitedBy, email } = await editor();
+    const before = await deadlocks();
+    const { token } = await invite(app, { email, roleIds: [member], invitedBy });
+    const { won, codes } = await outcomesOf(times(20, () => accept(app, token)));
+    expect(won).toMatchObject([{ isNewUser: false, user: { id: invitedBy } }]);
+    expect(codes).toEqual({ INVITATION_INVALID: 19 });
+    expect(await rolesIn(app, invitedBy, tenantId)).toEqual([member, app.seed.editor].toSorted());
+    expect(await deadlocks()).toBe(before);
+  });
+
+  it('to each other makes both members of the role, and nobody waits for somebody who waits for them', async () => {
+    const [one, two] = [await editor(), await editor()];
+    const before = await deadlocks();
+    const roleIds = [app.seed.member];
+    const toTwo = await invite(app, { email: two.email, roleIds, invitedBy: one.id });
+    const toOne = await invite(app, { email: one.email, roleIds, invitedBy: two.id });
+    const calls = times(10, (index) => accept(app, index % 2 === 0 ? toTwo.token : toOne.token));
+    const { won, codes } = await outcomesOf(calls);
+    expect(won.map(({ user }) => user.id).toSorted()).toEqual([one.id, two.id].toSorted());
+    expect(codes).toEqual({ INVITATION_INVALID: 8 });
+    expect(await deadlocks()).toBe(before);
   });
 });
 

@@ -238,6 +238,28 @@ describe('the host, which mirrors what changes', () => {
     await expect(verification(hooked).confirmEmailChange({ token })).resolves.toBeDefined();
   });
 
+  it('may write another address itself, which nobody has proven: that one is not marked', async () => {
+    const [one, two, three] = [await somebody(hooked), await somebody(hooked), await somebody(hooked)];
+    const [wanted, own] = [freshEmail(), freshEmail()];
+    const change = tokenOf(await wantsEmail(hooked, one, wanted));
+    const reset = await resetToken(hooked, two.email);
+    const replace = (happens: (asked: UserChange) => boolean, email: string) => {
+      mirror = async ({ id }, asked, manager) => {
+        if (happens(asked)) await hooked.users.updateUser(id, { email }, manager);
+      };
+    };
+    replace(({ email }) => email === wanted, own);
+    await verification(hooked).confirmEmailChange({ token: change });
+    expect(await stored(hooked.url, one.id)).toMatchObject({ email: own, email_verified: false });
+    const other = freshEmail();
+    replace(({ passwordChanged }) => passwordChanged === true, other);
+    await recovery(hooked).resetPassword({ token: reset, password: NEW_PASSWORD });
+    expect(await stored(hooked.url, two.id)).toMatchObject({ email: other, email_verified: false });
+    mirror = () => Promise.resolve();
+    await recovery(hooked).resetPassword({ token: await resetToken(hooked, three.email), password: NEW_PASSWORD });
+    expect(await stored(hooked.url, three.id)).toMatchObject({ email: three.email, email_verified: true });
+  });
+
   it('has whoever asked as the actor, unless somebody else is said to act', async () => {
     const one = await somebody(plain);
     const admin = { type: ActorTypeEnum.USER, id: '01890000-0000-7000-8000-000000000001' };
@@ -251,6 +273,21 @@ describe('the host, which mirrors what changes', () => {
 });
 
 describe('a change in a transaction of the caller', () => {
+  it('that is refused leaves the transaction usable, and the link as it was', async () => {
+    const [one, other] = [await somebody(plain), await somebody(plain)];
+    const token = tokenOf(await wantsEmail(plain, one, other.email));
+    const made = await plain.users.runInTransaction(async (manager) => {
+      await expect(verification(plain).confirmEmailChange({ token }, manager)).rejects.toMatchObject({
+        code: 'EMAIL_ALREADY_EXISTS',
+      });
+      return plain.users.createUser({ email: freshEmail() }, undefined, {}, manager);
+    });
+    expect(await plain.users.getUserById(made.id)).not.toBeNull();
+    expect(await stored(plain.url, one.id)).toMatchObject({ email: one.email });
+    await plain.users.deleteUser(other.id);
+    await expect(verification(plain).confirmEmailChange({ token })).resolves.toMatchObject({ email: other.email });
+  });
+
   it('that is rolled back changes nothing, and the link stays good', async () => {
     const one = await somebody(plain);
     const token = tokenOf(await wantsEmail(plain, one, freshEmail()));

@@ -29,6 +29,16 @@ describe('SEC-08 SEC-11 how often one may ask', () => {
     await expect(ask(0)).rejects.toMatchObject(limited);
   });
 
+  it('to change to another email is twenty times an hour for a user, to whatever address', async () => {
+    const [one, other] = [await somebody(app), await somebody(app)];
+    const ask = (userId: string, email: string) =>
+      verification(app).requestEmailChange({ userId, email, currentPassword: PASSWORD });
+    for (let asked = 0; asked < 20; asked += 1) await ask(one.id, freshEmail());
+    const target = freshEmail();
+    await expect(ask(one.id, target)).rejects.toMatchObject(limited);
+    await expect(ask(other.id, target)).resolves.toBeDefined();
+  });
+
   it('counts before a password is looked at, or a code', async () => {
     const { id } = await somebody(app);
     const code = codeOf(await verification(app).requestPhoneVerification(id));

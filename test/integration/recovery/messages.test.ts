@@ -91,6 +91,14 @@ describe('a message', () => {
     await expect(sender.waitFor('phone_changed', { to: phone })).resolves.toMatchObject({ channel: 'sms', userId: id });
   });
 
+  it('tells both the email and the phone number of before, when one change replaces the two', async () => {
+    const { id, email, phone } = await somebody(app);
+    await app.users.updateUser(id, { email: freshEmail(), phone: freshPhone() });
+    await expect(sender.waitFor('email_changed', { to: email })).resolves.toMatchObject({ channel: 'email' });
+    await expect(sender.waitFor('phone_changed', { to: phone })).resolves.toMatchObject({ channel: 'sms', userId: id });
+    expect(sender.sent).toHaveLength(2);
+  });
+
   it('tells of a password that was changed, to the address of then', async () => {
     const { id, email } = await somebody(app);
     await recovery(app).changePassword({ userId: id, currentPassword: PASSWORD, newPassword: NEW_PASSWORD });

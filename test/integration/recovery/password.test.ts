@@ -6,6 +6,7 @@ import { recordStatements } from '../../support/wire.js';
 import { activitiesOf, auth, PASSWORD, query, sessions } from '../session/fixture.js';
 import {
   AUTH,
+  codeOf,
   expire,
   INVALID,
   NEW_PASSWORD,
@@ -115,6 +116,30 @@ describe('a password reset', () => {
     for (const bad of ['short', 'password password1', `${email} 1`])
       await expect(reset(token, bad)).rejects.toMatchObject({ code: 'PASSWORD_REFUSED' });
     await expect(reset(token)).resolves.toBeUndefined();
+  });
+
+  it('SEC-24: ends the code by which somebody could still prove a phone number of the account', async () => {
+    const [one, other] = [await somebody(app), await somebody(app)];
+    const ask = async ({ id }: { id: string }) => codeOf(await verification(app).requestPhoneVerification(id));
+    const [code, theirs] = [await ask(one), await ask(other)];
+    await reset(await resetToken(app, one.email));
+    await expect(verification(app).verifyPhone({ userId: one.id, code })).rejects.toMatchObject(INVALID);
+    expect(await stored(app.url, one.id)).toMatchObject({ phone_verified: false });
+    await verification(app).verifyPhone({ userId: one.id, code: await ask(one) });
+    await verification(app).verifyPhone({ userId: other.id, code: theirs });
+  });
+
+  it('SEC-06: and a change, with the names of the person is refused as at the creation', async () => {
+    const email = freshEmail();
+    const metadata = { firstName: 'Kunigunde', lastName: 'Habsburgerin' };
+    const { id } = await app.users.createUser({ email, metadata, password: PASSWORD });
+    const named = 'kunigunde habsburgerin';
+    const personal = { code: 'PASSWORD_REFUSED', details: { issues: [{ code: 'PERSONAL' }] } };
+    await expect(reset(await resetToken(app, email), named)).rejects.toMatchObject(personal);
+    const input = { userId: id, currentPassword: PASSWORD };
+    const changed = recovery(app).changePassword({ ...input, newPassword: named });
+    await expect(changed).rejects.toMatchObject(personal);
+    await recovery(app).changePassword({ ...input, newPassword: NEW_PASSWORD });
   });
 
   it('is undone as a whole with its caller, and the link stays good', async () => {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { NestAuthEvents, UserLifecycleService } from '../../../src/index.js';
-import { outcomesOf, times, useNestApp } from '../../support/nest-app.js';
+import { freshPhone, outcomesOf, times, useNestApp } from '../../support/nest-app.js';
 import { recordStatements } from '../../support/wire.js';
-import { activitiesOf, query } from '../session/fixture.js';
+import { activitiesOf, PASSWORD, query } from '../session/fixture.js';
 import { AUTH, codeOf, expire, INVALID, somebody, stored, tokenOf, verification, wrong } from './fixture.js';
 
 const app = useNestApp({ auth: AUTH });
@@ -81,6 +81,20 @@ describe('the email of a user', () => {
     );
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
     await expect(verification(app).verifyEmail({ token: second })).rejects.toMatchObject(INVALID);
+  });
+
+  it('a link expires also while a transaction runs that had begun before', async () => {
+    const { id } = await somebody(app);
+    const token = tokenOf(await verification(app).requestEmailVerification(id));
+    const late = app.users.runInTransaction(async (manager) => {
+      await manager.query('select 1');
+      const soon = `update nest_auth_one_time_tokens set expires_at = clock_timestamp() + interval '1 millisecond' where user_id = $1`;
+      await query(app.url, soon, [id]);
+      await manager.query('select pg_sleep(0.05)');
+      return verification(app).verifyEmail({ token }, manager);
+    });
+    await expect(late).rejects.toMatchObject(INVALID);
+    expect(await stored(app.url, id)).toMatchObject({ email_verified: false });
   });
 
   it('SEC-22: of 50 redemptions of one link at once one succeeds', async () => {
@@ -193,6 +207,22 @@ describe('SEC-09 a code', () => {
       [id],
     );
     await expect(verification(app).verifyPhone({ userId: id, code })).resolves.toBeDefined();
+  });
+
+  it('that is right takes none of the wrong guesses of the day back', async () => {
+    const { id } = await somebody(app);
+    const guessesOf = () => query(app.url, 'select guesses from nest_auth_one_time_tokens where user_id = $1', [id]);
+    for (const vain of [3, 0, 2]) {
+      const phone = freshPhone();
+      const asked = await verification(app).requestPhoneChange({ userId: id, phone, currentPassword: PASSWORD });
+      const code = codeOf(asked);
+      for (let index = 1; index <= vain; index += 1)
+        await expect(
+          verification(app).confirmPhoneChange({ userId: id, code: wrong(code, index) }),
+        ).rejects.toMatchObject(INVALID);
+      await verification(app).confirmPhoneChange({ userId: id, code });
+    }
+    expect(await guessesOf()).toEqual([{ guesses: 5 }]);
   });
 
   it('made and used in one transaction is gone with it', async () => {
