@@ -11,6 +11,7 @@ import type { NestAuthSettings } from './nest-auth.settings.js';
 import { webhookSubscriber } from './webhook/webhook.subscriber.js';
 import { ownConnection } from './transaction/own-connection.js';
 import { TransactionHost } from './transaction/transaction-host.js';
+import { quietly } from './transaction/transaction-observer.js';
 
 /** The durable subscribers, wired to the application. */
 export function subscriberProviders(settings: symbol): Provider[] {
@@ -41,8 +42,9 @@ function makeRunner(
   { subscribers: settings, webhooks, delivery }: NestAuthSettings,
 ): SubscriberRunner {
   const logger = new Logger('NestAuthSubscriber');
+  // A logger of the host that fails must not end the work of a subscriber.
   const report = (message: string, error: unknown): void =>
-    logger.error(message, error instanceof Error ? error.stack : String(error));
+    quietly(() => logger.error(message, error instanceof Error ? error.stack : String(error)));
   const query = <T>(fn: (manager: EntityManager) => Promise<T>): Promise<T> =>
     context.asPlatform(() => host.operate(undefined, fn));
   const bridge = settings.listen ? makeBridge(host, settings.pollMs, report) : undefined;

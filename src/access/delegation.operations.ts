@@ -177,7 +177,8 @@ function opensEverything(tenantId: string): boolean {
   return apiKey === undefined || (worksIn(apiKey, tenantId) && apiKey.scopes.includes('*'));
 }
 
-function worksIn(apiKey: ActingKey, tenantId: string | null): boolean {
+/** Whether a key opens something there by itself. */
+export function worksIn(apiKey: ActingKey, tenantId: string | null): boolean {
   return (apiKey.tenantId?.toLowerCase() ?? null) === (tenantId?.toLowerCase() ?? null);
 }
 

@@ -50,9 +50,9 @@ export function readCreateKey(input: CreateApiKeyInput, settings: ApiKeySettings
 }
 
 export function checkRotation(options: RotateApiKeyOptions, settings: ApiKeySettings): void {
-  const { overlapSeconds, expectedVersion } = options;
   const issues = new InputIssues();
   issues.fields(options, ROTATE);
+  const { overlapSeconds, expectedVersion } = options;
   if (overlapSeconds !== undefined) checkNumber(issues, 'overlapSeconds', overlapSeconds, 0, MAX_OVERLAP_SECONDS);
   if (expectedVersion !== undefined) checkNumber(issues, 'expectedVersion', expectedVersion, 1, 2 ** 31 - 1);
   checkLifetime(issues, options, settings);
@@ -139,8 +139,9 @@ function checkLifetime(
   { expiresAt, expiresInDays }: ApiKeyLifetime,
   settings: ApiKeySettings,
 ): void {
-  if (expiresAt !== undefined && (!(expiresAt instanceof Date) || Number.isNaN(expiresAt.getTime()))) {
-    issues.add('expiresAt', 'must be a date');
+  // Long ago by any clock, and some of it before the calendar of PostgreSQL.
+  if (expiresAt !== undefined && !(expiresAt instanceof Date && expiresAt.getTime() >= 0)) {
+    issues.add('expiresAt', 'must be a date to come');
   }
   if (expiresInDays === undefined) return;
   if (expiresAt !== undefined) issues.add('expiresInDays', 'cannot be combined with expiresAt');

@@ -8,7 +8,7 @@ const NAMED = 100;
 export function notHeld(scopes: readonly string[]): NestAuthError {
   return new NestAuthError(
     'GRANT_NOT_HELD',
-    'The user does not hold what the key would open (see details.permissions); a key opens nothing that its user cannot',
+    'What the key would open is not held (see details.permissions); a key opens nothing that its user, or the key by which it is made, cannot',
     { details: { permissions: scopes.toSorted().slice(0, NAMED) } },
   );
 }

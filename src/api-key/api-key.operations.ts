@@ -2,8 +2,9 @@ import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import type { AccessDependents } from '../access/access-dependents.js';
 import { readGrants } from '../access/access.queries.js';
-import type { Delegation } from '../access/delegation.operations.js';
+import { type Delegation, worksIn } from '../access/delegation.operations.js';
 import { holdActor } from '../access/delegation.queries.js';
+import { coveringNames } from '../access/permission-names.policy.js';
 import type { LifecycleDependents } from '../account/lifecycle-dependents.js';
 import { ActorTypeEnum } from '../audit/activity.types.js';
 import { IdentityContext } from '../audit/identity-context.js';
@@ -135,6 +136,7 @@ export class ApiKeyOperations {
     if (holder.kind === 'user') await assertOwnerHolds(manager, holder, scopes);
     else if (!(await holdAccount(manager, holder.tenantId, holder.serviceAccountId))) throw noAccount('createApiKey');
     const place = { tenantId: holder.tenantId ?? null };
+    assertWithinActingKey(place.tenantId, scopes);
     await this.delegation.assertMayGrant(manager, place, { permissionNames: scopes });
   }
 
@@ -144,9 +146,10 @@ export class ApiKeyOperations {
    */
   async #assertMayHave(manager: EntityManager, holder: KeyHolder, id: string): Promise<void> {
     if (holder.kind === 'user') assertActsForItself(holder.userId);
-    if (!this.delegation.applies) return;
+    if (!this.delegation.applies && IdentityContext.current.apiKey === undefined) return;
     const found = await findScopes(manager, holder, id);
     if (found === undefined) throw noKey('rotateApiKey');
+    assertWithinActingKey(found.tenant_id, found.scopes);
     await this.delegation.assertMayGrant(manager, { tenantId: found.tenant_id }, { permissionNames: found.scopes });
   }
 
@@ -190,9 +193,19 @@ async function assertOwnerHolds(manager: EntityManager, holder: UserHolder, scop
     throw new NestAuthError('ACCESS_NOT_FOUND', 'createApiKey: the user is no active member of the tenant');
   }
   const grants = await readGrants(manager, { userId, tenantId });
+  const missing = scopes.filter((scope) => grants?.can(scope) !== true);
+  if (missing.length > 0) throw notHeld(missing);
+}
+
+/** By a key nobody gets another one that opens more or works elsewhere, whatever the option `access.delegation` says. */
+function assertWithinActingKey(tenantId: string | null, scopes: readonly string[]): void {
   const { apiKey } = IdentityContext.current;
-  const held = apiKey === undefined ? grants : grants?.scopedTo(apiKey.scopes);
-  const missing = scopes.filter((scope) => held?.can(scope) !== true);
+  if (apiKey === undefined) return;
+  // From the platform every tenant can be reached.
+  const reaches = apiKey.tenantId === null || worksIn(apiKey, tenantId);
+  const missing = scopes.filter(
+    (scope) => !reaches || !coveringNames(scope).some((name) => apiKey.scopes.includes(name)),
+  );
   if (missing.length > 0) throw notHeld(missing);
 }
 

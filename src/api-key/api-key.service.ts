@@ -19,6 +19,9 @@ import type {
 import { findKeyOwner, noteUse } from './authenticate.queries.js';
 import { type ReadKey, readKeyText } from './key-text.policy.js';
 
+/** Whoever changes a key may take long, and a connection that waits for that is one that nobody else has. */
+const NOTE_LOCK_TIMEOUT_MS = 10;
+
 /**
  * Keys by which programs call: of a user, or of a service account. Needs the option `apiKeys` or `guard.apiKeys`;
  * without, every method throws `INVALID_OPTIONS`. It asks nobody for a right but where it says so; the caller does.
@@ -107,8 +110,8 @@ export class ApiKeyService {
    * access, account or tenant is not active any more, is refused by the next request in every process.
    *
    * Transaction: one statement, by the clock of the database; none for a text that is no key of ours, which its checksum
-   * tells. Once a minute and key its use is noted: after COMMIT, outside of any transaction, without anybody waiting
-   * and without a word when that fails.
+   * tells. Once a minute and key its use is noted: after COMMIT, in a transaction of its own, without anybody waiting
+   * and without a word when that fails, such as while somebody changes the key.
    * Tenancy: the key says the tenant. With row-level security it needs no `TenantContext`, and is refused with
    * `TENANT_CONTEXT_MISMATCH` inside a transaction of a tenant.
    * Errors: `API_KEY_INVALID`, which does not tell why; `INVALID_OPTIONS`.
@@ -128,7 +131,8 @@ export class ApiKeyService {
     if (this.#noting.has(key.keyId)) return;
     this.#noting.add(key.keyId);
     try {
-      await this.tenants.asPlatform(() => this.transactions.operate(undefined, (m) => noteUse(m, key)));
+      const options = { lockTimeoutMs: NOTE_LOCK_TIMEOUT_MS, retries: 0 };
+      await this.tenants.asPlatform(() => this.transactions.run((m) => noteUse(m, key), options));
     } catch {
       // A use that nobody has noted is no reason to refuse it; the next one is noted.
     } finally {

@@ -33,6 +33,8 @@ export class SubscriptionWorker {
   readonly #owner = uuidv4();
   readonly #types: string[] | null;
   readonly #stopping = new AbortController();
+  /** Aborted when another worker has the lease. */
+  #lease = new AbortController().signal;
   #running: Promise<void> | undefined;
 
   constructor(
@@ -85,9 +87,30 @@ export class SubscriptionWorker {
     const { name } = this.subscriber;
     const found = await this.ground.query((manager) => claim(manager, name, this.#owner, this.settings.leaseMs));
     if (found === null) return this.settings.pollMs;
-    if (found.letters) await this.#deliverLetters();
-    if (found.waitMs > 0) return Math.min(found.waitMs, this.settings.leaseMs / 3);
-    return this.#deliverFrom(found);
+    return this.#holdingLease(async () => {
+      if (found.letters) await this.#deliverLetters();
+      if (found.waitMs > 0) return Math.min(found.waitMs, this.settings.leaseMs / 3);
+      return this.#deliverFrom(found);
+    });
+  }
+
+  /** Renews the lease while `work` runs, however short its attempts are: a batch of many takes longer than the lease. */
+  async #holdingLease<T>(work: () => Promise<T>): Promise<T> {
+    const { name } = this.subscriber;
+    const { leaseMs } = this.settings;
+    const lost = new AbortController();
+    this.#lease = lost.signal;
+    const heartbeat = setInterval(() => {
+      this.ground
+        .query((manager) => renew(manager, name, this.#owner, leaseMs))
+        .then((held) => held || lost.abort())
+        .catch((error: unknown) => this.ground.report(`The subscriber ${name} could not renew its lease`, error));
+    }, leaseMs / 3);
+    try {
+      return await work();
+    } finally {
+      clearInterval(heartbeat);
+    }
   }
 
   async #deliverFrom(found: Claim): Promise<number> {
@@ -120,7 +143,8 @@ export class SubscriptionWorker {
       try {
         const event = await this.ground.query((manager) => readEvent(manager, { xid, id }));
         if (event === null) throw new Error('the activity is gone: retention has dropped its month');
-        await this.#attempt(event, attempts + 1, (manager) => settleLetter(manager, name, this.#owner, id));
+        const settle = (manager: EntityManager): Promise<boolean> => settleLetter(manager, name, this.#owner, id);
+        if (!(await this.#attempt(event, attempts + 1, settle))) return;
       } catch (error) {
         if (error instanceof LeaseLostError) return;
         this.#report({ type, id }, attempts + 1, error);
@@ -194,32 +218,31 @@ export class SubscriptionWorker {
     return IdentityContext.run(facts, () => handler(event, { subscriber: name, ...delivery }));
   }
 
-  /** Runs an attempt with a time limit, and renews the lease meanwhile. */
+  /** Runs an attempt with a time limit, and only for as long as the lease is there. */
   async #guarded(attempt: (signal: AbortSignal) => Promise<() => Promise<boolean>>): Promise<boolean> {
-    const { name, timeoutMs } = this.subscriber;
-    const { leaseMs } = this.settings;
+    const { timeoutMs } = this.subscriber;
+    const lease = this.#lease;
     const limit = new AbortController();
+    const leave = (): void => limit.abort(new LeaseLostError());
     const aborted = new Promise<never>((_resolve, reject) => {
       limit.signal.addEventListener('abort', () => reject(limit.signal.reason as Error), { once: true });
     });
     aborted.catch(() => undefined);
     const timeout = setTimeout(() => limit.abort(new Error(`the handler took longer than ${timeoutMs} ms`)), timeoutMs);
-    const heartbeat = setInterval(() => {
-      this.ground
-        .query((manager) => renew(manager, name, this.#owner, leaseMs))
-        .then((held) => held || limit.abort(new LeaseLostError()))
-        .catch((error: unknown) => this.ground.report(`The subscriber ${name} could not renew its lease`, error));
-    }, leaseMs / 3);
+    lease.addEventListener('abort', leave);
     try {
+      if (lease.aborted) throw new LeaseLostError();
       const settle = await Promise.race([attempt(limit.signal), aborted]);
       return await settle();
     } finally {
       clearTimeout(timeout);
-      clearInterval(heartbeat);
+      lease.removeEventListener('abort', leave);
     }
   }
 }
 
+/** As it can be stored: what others have answered may hold a NUL, and no text of PostgreSQL can. */
 function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return text.replaceAll('\0', '\uFFFD');
 }

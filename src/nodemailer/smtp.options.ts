@@ -77,7 +77,11 @@ function readTarget({ url, transport }: SmtpSenderOptions): SmtpSettings['target
   const parsed = URL.canParse(url ?? '') ? new URL(url ?? '') : undefined;
   if (parsed === undefined || !['smtp:', 'smtps:'].includes(parsed.protocol) || parsed.hostname === '')
     refuse('url', 'must be an address with smtps: or smtp:');
-  return { url: url ?? '', requireTLS: parsed.protocol === 'smtp:' && !isThisMachine(parsed.hostname) };
+  const requireTLS = parsed.protocol === 'smtp:' && !isThisMachine(parsed.hostname);
+  // For nodemailer what the address says goes before what we say.
+  if (requireTLS && parsed.searchParams.getAll('requireTLS').some((value) => value !== 'true'))
+    refuse('url', 'must not turn STARTTLS off');
+  return { url: url ?? '', requireTLS };
 }
 
 function isThisMachine(hostname: string): boolean {

@@ -1,6 +1,6 @@
 import { createTransport } from 'nodemailer';
 import type { Notification, NotificationSender } from '../delivery/notification.types.js';
-import { PostponedError, UndeliverableError } from '../feed/undeliverable.error.js';
+import { isUndeliverable, PostponedError, UndeliverableError } from '../feed/undeliverable.error.js';
 import { defaultMail } from './default.templates.js';
 import type { MailContent, MailTemplates } from './mail.templates.js';
 import { isMailbox, oneLine } from './mailbox.policy.js';
@@ -29,9 +29,9 @@ const ABOUT_THE_SERVER: readonly unknown[] = [421, 503];
  * Sends messages by mail: the option `delivery.sender` of `NestAuthModule`.
  *
  * A repeated message has the same `Message-ID`. An answer of 5xx to the receiver or to the content makes a dead letter
- * at once. One of 4xx to them sets the message aside and tries it again later, while others go on. After everything
- * else, such as a server that does not answer, all wait. Messages by SMS become dead letters; `combineSenders` takes another sender for
- * them.
+ * at once. One of 4xx to them sets the message aside and tries it again later, while others go on; so does a template
+ * that throws. After everything else, such as a server that does not answer, all wait. Messages by SMS become dead
+ * letters; `combineSenders` takes another sender for them.
  *
  * Throws `INVALID_OPTIONS`, which names the option.
  */
@@ -42,7 +42,11 @@ export function smtpSender(options: SmtpSenderOptions): NotificationSender {
     async send(notification, { signal }) {
       if (notification.channel !== 'email') throw new UndeliverableError('smtpSender sends emails only');
       if (!isMailbox(notification.to)) throw new UndeliverableError('the address is none that a mail can go to');
-      const mail = await compose(settings, notification);
+      const mail = await compose(settings, notification).catch((error: unknown) => {
+        // It is about this mail alone: those behind it have done nothing for it.
+        if (isUndeliverable(error)) throw error;
+        throw new PostponedError(`the template has failed: ${error instanceof Error ? error.message : String(error)}`);
+      });
       await transport.sendMail({ ...mail, signal }).catch((error: unknown) => {
         throw failureOf(error as SmtpFailure);
       });

@@ -5,7 +5,8 @@ import { IdentityContext, NestAuthEvents } from '../../../src/index.js';
 import { dumpTables } from '../../support/tables.js';
 import { until } from '../../support/until.js';
 import { recordStatements, untilSent } from '../../support/wire.js';
-import { useNestApp } from '../../support/nest-app.js';
+import { withClient } from '../../support/database.js';
+import { startNestApp, useNestApp } from '../../support/nest-app.js';
 import { query } from '../session/fixture.js';
 import {
   account,
@@ -153,6 +154,10 @@ describe('a key', () => {
       { expiresAt: new Date(Date.now() - 1) },
       { expiresAt: new Date(Date.now() + 366 * 86_400_000) },
       { expiresAt: 'tomorrow' },
+      { expiresAt: new Date(Number.NaN) },
+      // Before the calendar of PostgreSQL begins, and after its years have four digits.
+      { expiresAt: new Date(-8.64e15) },
+      { expiresAt: new Date(8.64e15) },
       { expiresInDays: 0 },
       { expiresInDays: 366 },
       { expiresInDays: 1, expiresAt: new Date(Date.now() + 1_000_000) },
@@ -164,6 +169,10 @@ describe('a key', () => {
     ];
     for (const over of wrong) expect([over, await make(over)]).toEqual([over, 'VALIDATION_FAILED']);
     expect(await make({})).toBeNull();
+    const rotate = (options: unknown) => codeOf(apiKeys(app).rotateApiKey(owner, uuidv7(), options as object));
+    for (const options of [null, [], 'now', { expiresAt: new Date(-8.64e15) }]) {
+      expect([options, await rotate(options)]).toEqual([options, 'VALIDATION_FAILED']);
+    }
   });
 
   it('ends after 90 days unless it is told, by the clock of the database', async () => {
@@ -272,6 +281,35 @@ describe('its use', () => {
   });
 });
 
+describe('its use, while somebody changes the key', () => {
+  it('is noted later: no connection waits for that, in a pool of one', async () => {
+    const small = await startNestApp(app.url, { auth: KEYS, pool: 1 });
+    const { apiKey, secret } = await keyOf(app, await reader(), ground.tenantId);
+    const noted = async (): Promise<boolean> =>
+      (await query(app.url, 'select 1 from nest_auth_api_keys where id = $1 and last_used_at is not null', [apiKey.id]))
+        .length > 0;
+    await withClient(app.url, async (client) => {
+      await client.query('begin');
+      await client.query('select 1 from nest_auth_api_keys where id = $1 for no key update', [apiKey.id]);
+      try {
+        const tried = untilSent(/set last_used_at = now\(\)/, 1);
+        expect(await codeOf(apiKeys(small).authenticateApiKey(secret))).toBeNull();
+        await tried;
+        // Waits for the connection, which whoever notes the use has.
+        expect(await codeOf(apiKeys(small).authenticateApiKey(secret))).toBeNull();
+        expect(await noted()).toBe(false);
+      } finally {
+        await client.query('rollback');
+      }
+    });
+    await until('the use is noted', async () => {
+      await apiKeys(small).authenticateApiKey(secret);
+      return noted();
+    });
+    await small.close();
+  });
+});
+
 describe('what nobody can give', () => {
   it('SEC-31 a user makes no key for more than the user holds, also without anybody who acts', async () => {
     const { tenantId, otherTenantId } = ground;
@@ -340,6 +378,41 @@ describe('what nobody can give', () => {
     const role = () => app.access.addUserAccessRoles(other, tenantId, [everything]);
     expect(await codeOf(byKey(['invoices.*'], role))).toBe('GRANT_NOT_HELD');
     expect(await codeOf(byKey(['*'], role))).toBeNull();
+  });
+
+  it('SEC-31, SEC-67 by a key one gets no other one that goes beyond it, also where delegation is off', async () => {
+    const { tenantId, otherTenantId, everything, operator } = ground;
+    const off = await startNestApp(app.url, { auth: { ...KEYS, access: { delegation: 'off' } } });
+    const chief = (await member(app, tenantId, everything)).id;
+    await app.users.ensureUserAccess(chief, otherTenantId);
+    await app.access.addUserAccessRoles(chief, otherTenantId, [everything]);
+    await app.access.setPlatformAccessRoles(chief, [operator]);
+    const byKey = (scopes: string[], act: () => Promise<unknown>): Promise<unknown> =>
+      codeOf(
+        IdentityContext.run({ actor: { type: 'user', id: chief }, apiKey: { id: uuidv7(), tenantId, scopes } }, act),
+      );
+    const make = (tenant: string | null, scopes: string[]) => () =>
+      apiKeys(off).createApiKey({ owner: { userId: chief, tenantId: tenant }, name: 'a key', scopes });
+    expect(await byKey(['*'], make(otherTenantId, [READ]))).toBe('GRANT_NOT_HELD');
+    expect(await byKey(['*'], make(null, ['tenants.read']))).toBe('GRANT_NOT_HELD');
+    expect(await byKey([READ], make(tenantId, [PAY]))).toBe('GRANT_NOT_HELD');
+    expect(await byKey(['invoices.*'], make(tenantId, [PAY]))).toBeNull();
+    const mine = async (tenant: string | null, scopes: string[]): Promise<string> =>
+      (await make(tenant, scopes)()).apiKey.id;
+    const [wide, narrow, platform] = [
+      await mine(tenantId, ['*']),
+      await mine(tenantId, [READ]),
+      await mine(null, ['tenants.read']),
+    ];
+    const rotate = (id: string) => () => apiKeys(off).rotateApiKey({ userId: chief }, id);
+    expect(await byKey([READ], rotate(wide))).toBe('GRANT_NOT_HELD');
+    expect(await byKey(['*'], rotate(platform))).toBe('GRANT_NOT_HELD');
+    expect(await byKey(['invoices.*'], rotate(narrow))).toBeNull();
+    const owner = { serviceAccountId: await account(app, tenantId), tenantId };
+    const robots = (scopes: string[]) => () => apiKeys(off).createApiKey({ owner, name: 'ci', scopes });
+    expect(await byKey([READ], robots([PAY]))).toBe('GRANT_NOT_HELD');
+    expect(await byKey([READ], robots([READ]))).toBeNull();
+    await off.close();
   });
 
   it('SEC-31 a service account gives what its key names, and nothing else', async () => {

@@ -106,3 +106,12 @@ export function captureLog(): () => string {
   open.push(async () => Logger.overrideLogger(false));
   return () => JSON.stringify(lines);
 }
+
+/** A logger of the host that throws, from now on. */
+export function failLogging(): void {
+  const fail = (): never => {
+    throw new Error('the logger has failed');
+  };
+  Logger.overrideLogger({ log: fail, error: fail, warn: fail, debug: fail, verbose: fail, fatal: fail });
+  open.push(async () => Logger.overrideLogger(false));
+}

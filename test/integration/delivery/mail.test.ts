@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { createTransport } from 'nodemailer';
 import type { Email } from 'postal-mime';
 
-import type { Notification } from '../../../src/index.js';
+import { type Notification, UndeliverableError } from '../../../src/index.js';
 import { escapeHtml, smtpSender, type SmtpSenderOptions } from '../../../src/nodemailer/index.js';
 import { MAIL_KINDS } from '../../../src/nodemailer/default.templates.js';
 import { type MailServer, type ReceivedMail, startMailServer } from '../../support/mail-server.js';
@@ -84,6 +84,17 @@ describe('a mail', () => {
     expect(other.mail.html).toContain('<p>123456</p>');
     const plain = await sent(notification({ kind: 'password_reset', ...link }), { templates });
     expect(plain.mail.subject).toBe('Choose a new password');
+  });
+
+  it.each([
+    ['set aside when its template fails', new TypeError('no name'), 'PostponedError'],
+    ['given up when its template says so', new UndeliverableError('nobody wants this'), 'UndeliverableError'],
+  ])('is %s', async (_what, error, name) => {
+    const fail = (): never => {
+      throw error;
+    };
+    await expect(sent(invitation('Acme'), { templates: { invitation: fail } })).rejects.toMatchObject({ name });
+    expect(server.received).toEqual([]);
   });
 
   it('goes by a transport of the host, which is closed with the sender', async () => {
@@ -170,6 +181,27 @@ describe('smtpSender', () => {
       expect.objectContaining({ code: 'INVALID_OPTIONS', details: { option: `smtpSender.${option}` } }),
     );
     expect(make).not.toThrow(/secret/);
+  });
+
+  it.each(['requireTLS=false', 'requireTLS=0', 'requireTLS=', 'requireTLS=true&requireTLS=false'])(
+    'is not told by the address to send in plain text: %s',
+    (query) => {
+      const make = (host: string) => () => smtpSender({ url: `smtp://u:secret@${host}:25?${query}`, from });
+      expect(make('mail.example.com')).toThrow(
+        expect.objectContaining({ code: 'INVALID_OPTIONS', details: { option: 'smtpSender.url' } }),
+      );
+      expect(make('mail.example.com')).not.toThrow(/secret/);
+      expect(make('localhost')).not.toThrow();
+    },
+  );
+
+  it('sends nothing in plain text but to this machine, whatever else the address says', async () => {
+    const { port } = server;
+    for (const query of ['ignoreTLS=true', 'opportunisticTLS=true', 'secure=true', 'requireTLS=true']) {
+      const insecure = smtpSender({ url: `smtp://[::ffff:127.0.0.1]:${port}?${query}`, from });
+      await expect(insecure.send(invitation('Acme'), { signal })).rejects.toMatchObject({ name: 'SmtpError' });
+    }
+    expect(server.received).toEqual([]);
   });
 
   it('sends nothing in plain text but to this machine', async () => {

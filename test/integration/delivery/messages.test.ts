@@ -1,6 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals';
 
-import { NestAuthEvents, type NotificationSender, OnIdentityEvent } from '../../../src/index.js';
+import { NestAuthEvents, type NotificationSender, OnIdentityEvent, PostponedError } from '../../../src/index.js';
 import { NOTIFICATIONS } from '../../../src/delivery/notification.subscriber.js';
 import { freshEmail } from '../../support/nest-app.js';
 import { until } from '../../support/until.js';
@@ -8,6 +8,7 @@ import { untilSent } from '../../support/wire.js';
 import {
   captureLog,
   closeAfterEach,
+  failLogging,
   freshDatabase,
   lettersOf,
   mailServer,
@@ -202,6 +203,106 @@ describe('a message', () => {
     await until('the message', () => told.length > 0);
     await app.close();
     expect(told).toEqual(['begun', 'sent', 'closed']);
+  });
+
+  it('SEC-92 is given up in the end, also for an answer with a NUL, which no text of the database can hold', async () => {
+    const seen: string[] = [];
+    const sender: NotificationSender = {
+      send: async ({ to }) => {
+        seen.push(to);
+        if (to.startsWith('bad')) throw new Error('answered \0');
+      },
+    };
+    const app = await startWith({ sender, maxAttempts: 2, backoffMs: 1 });
+    const [bad, next] = [`bad-${freshEmail()}`, freshEmail()];
+    await app.invite(nextToken(), bad);
+    await app.invite(nextToken(), next);
+    await until('the next one', () => seen.includes(next));
+    expect(seen).toEqual([bad, bad, next]);
+    expect(await lettersOf(app)).toMatchObject([{ attempts: 2, error: expect.stringContaining('answered \uFFFD') }]);
+  });
+
+  it('is sent also when whoever is to be told of the failure before fails', async () => {
+    const seen: string[] = [];
+    const sender: NotificationSender = {
+      send: async ({ to }) => {
+        seen.push(to);
+        if (seen.length === 1) throw new Error('not now');
+      },
+    };
+    const app = await startWith({ sender, backoffMs: 1 });
+    failLogging();
+    const email = freshEmail();
+    await app.invite(nextToken(), email);
+    await until('the second attempt', () => seen.length === 2);
+    expect(seen).toEqual([email, email]);
+  });
+
+  it('whose template throws is set aside, and the others go on', async () => {
+    let broken = true;
+    const server = await mailServer();
+    const app = await startDelivering(server, {
+      delivery: { backoffMs: 200 },
+      smtp: {
+        templates: {
+          password_reset: ({ to, url }) => {
+            if (broken && to.startsWith('bad')) throw new TypeError(`no name for ${url}`);
+            return { subject: 'A link', text: url };
+          },
+        },
+      },
+    });
+    const [bad, next, token] = [`bad-${freshEmail()}`, freshEmail(), nextToken()];
+    await app.invite(token, bad);
+    await app.invite(nextToken(), next);
+    await until('the next one', () => server.received.length === 1);
+    expect(server.received[0]?.to).toEqual([next]);
+    const [letter] = await lettersOf(app);
+    expect(letter).toMatchObject({ retryAt: expect.any(Date), error: expect.stringContaining('template') });
+    expect(letter?.error).not.toContain(token.slice(-20));
+    broken = false;
+    await until('the end', () => server.received.length === 2);
+    expect(server.received[1]?.to).toEqual([bad]);
+  });
+
+  it('of many is sent once, by whichever process, also when all of them take longer than the lease', async () => {
+    const url = await freshDatabase();
+    const seen: string[] = [];
+    const sender: NotificationSender = {
+      send: async ({ to }) => {
+        seen.push(to);
+        // A third of the lease has not gone by when it is sent.
+        await new Promise((resolve) => setTimeout(resolve, 120));
+      },
+    };
+    const app = await startWith({ sender }, { url });
+    await startWith({ sender }, { url });
+    const emails = Array.from({ length: 15 }, () => freshEmail());
+    await app.users.runInTransaction(async () => {
+      for (const email of emails) await app.invite(nextToken(), email);
+    });
+    await until('the last', () => seen.includes(emails.at(-1) ?? ''));
+    expect(seen).toEqual(emails);
+  });
+
+  it('of many that were set aside is sent once, too, also when all of them take longer than the lease', async () => {
+    const url = await freshDatabase();
+    const seen: string[] = [];
+    const sender: NotificationSender = {
+      send: async ({ to }) => {
+        seen.push(to);
+        if (seen.indexOf(to) === seen.length - 1) throw new PostponedError('later');
+        await new Promise((resolve) => setTimeout(resolve, 120));
+      },
+    };
+    const app = await startWith({ sender, backoffMs: 1_500 }, { url });
+    await startWith({ sender, backoffMs: 1_500 }, { url });
+    const emails = Array.from({ length: 15 }, () => freshEmail());
+    await app.users.runInTransaction(async () => {
+      for (const email of emails) await app.invite(nextToken(), email);
+    });
+    await until('the end', async () => seen.length > emails.length && (await lettersOf(app)).length === 0);
+    expect(seen.toSorted()).toEqual([...emails, ...emails].toSorted());
   });
 
   it('of a kind without a page becomes a dead letter that names the option', async () => {
