@@ -6,10 +6,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { keepTemporaryFilesInMemory } from './memory.mjs';
+
 /** Far longer than any test would wait by chance. */
 const REPLICA_LAG_SECONDS = 5;
 
 export default async function setUp() {
+  keepTemporaryFilesInMemory();
   const { createTemplate } = await import('./template.ts');
   // Two runs may share one server.
   const prefix = `nest_auth_test_${process.pid}`;
