@@ -38,6 +38,7 @@ export { NestAuthOneTimeToken } from './recovery/one-time-token.entity.js';
 export { PasswordRecoveryService } from './recovery/password-recovery.service.js';
 export { RequestedProof, RequestedReset } from './recovery/recovery.types.js';
 export type {
+  AddressChangeInput,
   EmailChangeInput,
   PasswordChangeInput,
   PasswordResetInput,

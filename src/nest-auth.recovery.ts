@@ -4,6 +4,7 @@ import { PasswordPolicy } from './account/password-policy.service.js';
 import { PasswordService } from './account/password.service.js';
 import { UserOperations } from './account/user.operations.js';
 import { EventPublisher } from './events/event-publisher.js';
+import { TwoFactorOperations } from './mfa/two-factor.operations.js';
 import type { NestAuthSettings } from './nest-auth.settings.js';
 import { OneTimeTokenOperations } from './recovery/one-time-token.operations.js';
 import { PasswordRecoveryOperations } from './recovery/password-recovery.operations.js';
@@ -39,14 +40,22 @@ export function recoveryProviders(settings: InjectionToken): Provider[] {
     },
     {
       provide: VerificationOperations,
-      inject: [TransactionHost, EventPublisher, UserOperations, OneTimeTokenOperations, ReauthenticationOperations],
+      inject: [
+        TransactionHost,
+        EventPublisher,
+        UserOperations,
+        OneTimeTokenOperations,
+        ReauthenticationOperations,
+        TwoFactorOperations,
+      ],
       useFactory: (
         host: TransactionHost,
         events: EventPublisher,
         users: UserOperations,
         tokens: OneTimeTokenOperations,
         reauthentication: ReauthenticationOperations,
-      ) => new VerificationOperations(host, events, users, tokens, reauthentication),
+        secondFactor: TwoFactorOperations,
+      ) => new VerificationOperations(host, events, users, tokens, reauthentication, secondFactor),
     },
     {
       provide: PasswordRecoveryOperations,

@@ -79,6 +79,8 @@ export class ExternalSignInService {
    * `UserLoginFailedEvent`, and `UserCreatedEvent` or `UserUpdatedEvent`.
    * Errors: `EXTERNAL_SIGN_IN_INVALID`, `EXTERNAL_SIGN_IN_DENIED`, `LINK_REQUIRED`, `INVALID_CREDENTIALS`,
    * `SECOND_FACTOR_REQUIRED`, `SECOND_FACTOR_ENROLMENT_REQUIRED`, `PROVIDER_NOT_FOUND`, `PROVIDER_UNAVAILABLE`, `VALIDATION_FAILED`, and what hooks throw.
+   * In a transaction of the caller `SECOND_FACTOR_ENROLMENT_REQUIRED` of a user whom the call has made has no challenge: that
+   * user enrols at the next sign-in, after COMMIT.
    */
   async completeSignIn(
     answer: ExternalAnswer,

@@ -4,7 +4,7 @@ import { SecondFactorEnrolmentRequiredError, SecondFactorRequiredError } from '.
 import type { EventPublisher } from '../events/event-publisher.js';
 import { RecoveryCodeUsedEvent, SecondFactorChallengedEvent } from '../events/nest-auth.events.js';
 import type { SecretSettings } from '../secret/secret.settings.js';
-import { runApart } from '../session/apart.js';
+import { isHeld, runApart } from '../session/apart.js';
 import { asUser, type AuthOperations } from '../session/auth.operations.js';
 import { hashOf, newRefreshToken, readRefreshToken } from '../session/refresh-token.policy.js';
 import type { SecondFactorDemand, SecondFactorPort } from '../session/second-factor.port.js';
@@ -23,7 +23,7 @@ import type {
 } from './second-factor.types.js';
 import { openSeed } from './seed.policy.js';
 import { stepOf } from './totp.policy.js';
-import { secondFactorInvalid } from './two-factor-refusals.policy.js';
+import { notCommitted, secondFactorInvalid } from './two-factor-refusals.policy.js';
 import type { TwoFactorSettings } from './two-factor.settings.js';
 
 /**
@@ -60,12 +60,14 @@ export class ChallengeOperations implements SecondFactorPort {
     const token = newRefreshToken(userId);
     const id = uuidv7();
     const made = { id, userId, tokenHash: hashOf(token), tenantId, stamp, seconds: this.settings.challengeSeconds };
-    const { expiresAt, hasRecovery } = await runApart(this.transactions, manager, async (m) => {
-      const inserted = await insertChallenge(m, made);
-      if (inserted === undefined) throw secondFactorInvalid();
-      this.events.publish(m, new SecondFactorChallengedEvent(userId, id, tenantId));
-      return inserted;
+    const inserted = await runApart(this.transactions, manager, async (m) => {
+      const row = await insertChallenge(m, made);
+      if (row !== undefined) this.events.publish(m, new SecondFactorChallengedEvent(userId, id, tenantId));
+      return row;
     });
+    // The caller's transaction holds the user: nobody else can have taken the row away.
+    if (inserted === undefined) throw isHeld(manager) ? notCommitted(kinds) : secondFactorInvalid();
+    const { expiresAt, hasRecovery } = inserted;
     if (kinds.length === 0) return new SecondFactorEnrolmentRequiredError({ token, methods: ['totp'], expiresAt });
     const recovery: SecondFactorMethod[] = hasRecovery ? ['recovery_code'] : [];
     // A kind that was turned off since is asked for no more; who has nothing else has the recovery codes.

@@ -60,7 +60,8 @@ const countFailure = (seconds: string): string => `update nest_auth_second_facto
 
 /**
  * Counts an answer before it is looked at, so that many at once cannot be more than may be. `$6`: whether as a failure. A
- * challenge of another stamp opens nothing any more, so whoever still has it cannot lock the user out by it either.
+ * challenge of another stamp opens nothing any more, so whoever still has it cannot lock the user out by it either. Of who
+ * has no factor nothing can be guessed: there the answer is looked at, and is wrong.
  */
 const TRY = statement<AttemptRow & ChallengeRow>(
   'second_factor_try',
@@ -75,7 +76,8 @@ const TRY = statement<AttemptRow & ChallengeRow>(
       where t.user_id = $1 and t.user_id = counted.user_id and $6::boolean and ${mayFail('$4', '$5')}
       returning t.user_id)
     select counted.id, counted.realm_id, counted.tenant_id, counted.security_stamp,
-      (not $6::boolean or exists (select 1 from tried)) as allowed, f.key_id, f.sealed,
+      (not $6::boolean or exists (select 1 from tried) or not exists (
+        select 1 from nest_auth_second_factors e where e.user_id = $1 and e.enabled_at is not null)) as allowed, f.key_id, f.sealed,
       extract(epoch from now())::float8 as epoch
     from counted left join nest_auth_second_factors f
       on f.user_id = $1 and f.user_id = counted.user_id and f.kind = 'totp' and f.enabled_at is not null`,

@@ -38,7 +38,7 @@ export class CodeFactorOperations {
     private readonly firstFactor: Pick<ReauthenticationOperations, 'stampOf'>,
     private readonly secrets: SecretSettings,
     private readonly settings: TwoFactorSettings,
-    private readonly proofs: Pick<TwoFactorOperations, 'add' | 'spendable'>,
+    private readonly proofs: Pick<TwoFactorOperations, 'spendable' | 'using'>,
   ) {}
 
   /** The factors, for whoever completes sign-ins. A code is made for one challenge, and good for no other. */
@@ -66,7 +66,7 @@ export class CodeFactorOperations {
     if (factors.some((one) => one.kind === kind)) throw alreadyEnabled(userId);
     const proof = factors.length > 0 ? await this.proofs.spendable(manager, userId, { code, recoveryCode }) : null;
     const { codes, hashes } = newRecoveryCodes();
-    return this.proofs.add(manager, userId, proof, async (m) => {
+    return this.proofs.using(manager, userId, proof, async (m) => {
       const row = await enableCodes(m, userId, {
         stamp,
         kind,

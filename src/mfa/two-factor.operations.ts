@@ -25,6 +25,7 @@ import { checkProof } from './two-factor-input.policy.js';
 import { alreadyEnabled, changedMeanwhile, notEnabled, secondFactorInvalid } from './two-factor-refusals.policy.js';
 import {
   disableFactors,
+  listFactors,
   replaceRecoveryCodes,
   resetFactors,
   type SpendableProof,
@@ -57,7 +58,7 @@ export class TwoFactorOperations {
     const proof = user.has_factor ? await this.spendable(manager, userId, { code, recoveryCode }) : null;
     const seed = await newSeed(this.settings.issuer, label ?? user.email ?? user.phone ?? userId);
     const sealed = sealSeed(this.secrets, userId, seed.secret);
-    await this.add(manager, userId, proof, async (m) => {
+    await this.using(manager, userId, proof, async (m) => {
       const { proven, allowed, begun } = await beginTotp(m, userId, stamp, sealed, proof !== null);
       if (proven && !allowed) throw secondFactorInvalid();
       if (!begun) throw proven ? alreadyEnabled(userId) : changedMeanwhile();
@@ -149,20 +150,30 @@ export class TwoFactorOperations {
     return typeof proof === 'number' ? { step: proof } : { recoveryHash: proof };
   }
 
-  /** Adds a factor by `fn`, and uses up what was shown of another one with it; `proof` is null where there is no other. */
-  async add<T>(
+  /** What somebody who has a second factor has to show of it beside the first; null for who has none. */
+  async proofOf(
+    manager: EntityManager | undefined,
+    userId: string,
+    shown: SecondFactorProof,
+  ): Promise<SpendableProof | null> {
+    const { factors } = await this.transactions.operate(manager, (m) => listFactors(m, userId));
+    return factors.length > 0 ? this.spendable(manager, userId, shown) : null;
+  }
+
+  /** Does `fn`, and uses up with it what was shown of a second factor; `proof` is null where there is none. */
+  async using<T>(
     manager: EntityManager | undefined,
     userId: string,
     proof: SpendableProof | null,
     fn: (manager: EntityManager) => Promise<T>,
   ): Promise<T> {
-    const added = await asUser(userId, () =>
+    const done = await asUser(userId, () =>
       this.transactions.perform(proof !== null, manager, async (m) => {
         if (proof !== null && !(await this.#use(m, userId, proof))) return null;
         return { result: await fn(m) };
       }),
     );
-    return added === null ? this.#refuse(manager, userId, 'wrong_second_factor') : added.result;
+    return done === null ? this.#refuse(manager, userId, 'wrong_second_factor') : done.result;
   }
 
   async #use(manager: EntityManager, userId: string, proof: SpendableProof): Promise<boolean> {

@@ -81,7 +81,7 @@ const NOTICES: Readonly<Record<NoticeKind, { readonly subject: string; readonly 
   },
   recovery_code_used: {
     subject: 'A recovery code was used',
-    lead: 'Somebody has signed in to your account with one of your recovery codes, which does not work any more.',
+    lead: 'One of your recovery codes was used for your account, and does not work any more.',
   },
   trusted_device_added: {
     subject: 'A trusted device was added',

@@ -74,7 +74,7 @@ export class PasswordRecoveryService {
   /**
    * Sets another password by the current one. All sessions of the user end but `keepSessionId`, whose access tokens of
    * before are refused where the database is asked; trusted devices, and links to another password or another address,
-   * end, too.
+   * end, too. A second factor is not asked for: it goes on, and the new password opens nothing without it.
    *
    * Transaction: the current password is verified as at a sign-in, without any connection, and a wrong one counts like one
    * there; the new one is judged and hashed; then all of it in one transaction, with the hooks of the host. Of two at once

@@ -3,6 +3,7 @@ import { InputIssues } from '../errors/input.js';
 import type { Tenancy } from '../tenant/tenancy.js';
 import { NIL_UUID } from '../tenant/tenant.types.js';
 import type {
+  AddressChangeInput,
   EmailChangeInput,
   PasswordChangeInput,
   PasswordResetInput,
@@ -10,7 +11,6 @@ import type {
   PhoneChangeInput,
   ProofForm,
   ProofInput,
-  Reauthentication,
   RequestVerificationOptions,
 } from './recovery.types.js';
 
@@ -99,16 +99,16 @@ export function preparePhoneChange(input: PhoneChangeInput, defaultRegion: strin
 }
 
 function prepareChange(
-  input: Reauthentication & { readonly email?: unknown; readonly phone?: unknown },
+  input: AddressChangeInput & { readonly email?: unknown; readonly phone?: unknown },
   login: 'email' | 'phone',
   normalise: (typed: string) => { readonly typed: string; readonly norm: Normalised },
 ): NewAddress {
   const issues = new InputIssues();
-  issues.fields(input, ['userId', login, 'currentPassword', 'sessionId']);
-  const { userId, currentPassword, sessionId } = input;
+  issues.fields(input, ['userId', login, 'currentPassword', 'sessionId', 'code', 'recoveryCode']);
+  const { userId, currentPassword, sessionId, code, recoveryCode } = input;
   issues.uuid('userId', userId);
-  if (currentPassword !== undefined && typeof currentPassword !== 'string')
-    issues.add('currentPassword', 'must be a string');
+  for (const [path, secret] of Object.entries({ currentPassword, code, recoveryCode }))
+    if (secret !== undefined && typeof secret !== 'string') issues.add(path, 'must be a string');
   if (sessionId !== undefined) issues.uuid('sessionId', sessionId);
   const typed = input[login];
   const read = typeof typed === 'string' ? normalise(typed) : null;

@@ -1,3 +1,4 @@
+import type { SecondFactorProof } from '../mfa/second-factor.types.js';
 import type { OneTimePurpose } from '../secret/one-time-secret.policy.js';
 
 /** What a link or a code of a user is for. */
@@ -68,12 +69,18 @@ export interface Reauthentication {
   readonly sessionId?: string | undefined;
 }
 
-export interface EmailChangeInput extends Reauthentication {
+/**
+ * Who somebody shows to be for another address. `code` or `recoveryCode` is needed of a user who has a second factor: codes
+ * may go to the address by then, so the password alone must not be enough to change it.
+ */
+export interface AddressChangeInput extends Reauthentication, SecondFactorProof {}
+
+export interface EmailChangeInput extends AddressChangeInput {
   /** The new one. */
   readonly email: string;
 }
 
-export interface PhoneChangeInput extends Reauthentication {
+export interface PhoneChangeInput extends AddressChangeInput {
   /** The new one, in E.164, or national with the option `phone.defaultRegion`. */
   readonly phone: string;
 }

@@ -9,6 +9,7 @@ import {
   PhoneChangeRequestedEvent,
   VerificationRequestedEvent,
 } from '../events/nest-auth.events.js';
+import type { TwoFactorOperations } from '../mfa/two-factor.operations.js';
 import { isHeld } from '../session/apart.js';
 import { asUser } from '../session/auth.operations.js';
 import { direct, shielded } from '../transaction/optimistic.js';
@@ -25,7 +26,7 @@ import {
 import type { ReauthenticationOperations } from './reauthentication.operations.js';
 import type { NewAddress } from './recovery-input.policy.js';
 import { invalidToken, reauthenticationRequired } from './recovery-refusals.policy.js';
-import { type ProofForm, type Reauthentication, type RecoveryPurpose, RequestedProof } from './recovery.types.js';
+import { type AddressChangeInput, type ProofForm, type RecoveryPurpose, RequestedProof } from './recovery.types.js';
 
 type Login = 'email' | 'phone';
 
@@ -37,6 +38,7 @@ export class VerificationOperations {
     private readonly users: UserOperations,
     private readonly tokens: OneTimeTokenOperations,
     private readonly reauthentication: ReauthenticationOperations,
+    private readonly secondFactor: Pick<TwoFactorOperations, 'proofOf' | 'using'>,
   ) {}
 
   async requestVerification(
@@ -63,22 +65,22 @@ export class VerificationOperations {
     manager: EntityManager | undefined,
     login: Login,
     { typed }: NewAddress,
-    who: Reauthentication,
+    who: AddressChangeInput,
   ): Promise<RequestedProof> {
-    const { userId } = who;
+    const { userId, code, recoveryCode } = who;
     const purpose = `${login}_change` as const;
     const made = this.tokens.make(purpose, login === 'email' ? 'link' : 'code', userId);
     const stamp = await this.reauthentication.stampOf(manager, who);
-    const issued = await asUser(userId, () =>
-      this.transactions.operate(manager, async (m) => {
-        const row = await issueChange(m, login, made, { address: typed, stamp });
-        // Between the password and this it was changed, or the user was taken away.
-        if (row === undefined) throw reauthenticationRequired();
-        const Event = login === 'email' ? EmailChangeRequestedEvent : PhoneChangeRequestedEvent;
-        this.events.publish(m, new Event(userId, row.id));
-        return row;
-      }),
-    );
+    // A factor that is enabled after this look gives the user another stamp, under which no link of this one is good.
+    const proof = await this.secondFactor.proofOf(manager, userId, { code, recoveryCode });
+    const issued = await this.secondFactor.using(manager, userId, proof, async (m) => {
+      const row = await issueChange(m, login, made, { address: typed, stamp });
+      // Between the password and this it was changed, or the user was taken away.
+      if (row === undefined) throw reauthenticationRequired();
+      const Event = login === 'email' ? EmailChangeRequestedEvent : PhoneChangeRequestedEvent;
+      this.events.publish(m, new Event(userId, row.id));
+      return row;
+    });
     return this.#requested(purpose, made, issued);
   }
 

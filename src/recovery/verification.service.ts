@@ -10,8 +10,15 @@ import { SessionSettings } from '../session/session.settings.js';
 import { TransactionHost } from '../transaction/transaction-host.js';
 import { OneTimeTokenOperations } from './one-time-token.operations.js';
 import { removeExpiredTokens } from './one-time-token.queries.js';
-import { checkProof, prepareEmailChange, preparePhoneChange, readForm } from './recovery-input.policy.js';
+import {
+  checkProof,
+  type NewAddress,
+  prepareEmailChange,
+  preparePhoneChange,
+  readForm,
+} from './recovery-input.policy.js';
 import type {
+  AddressChangeInput,
   EmailChangeInput,
   PhoneChangeInput,
   ProofInput,
@@ -94,22 +101,20 @@ export class VerificationService {
   /**
    * Asks the holder of another email to confirm it for a user; the present one stays until then. The user shows again who
    * they are: by the current password, or, having none, by a session that has begun within
-   * `recovery.recentSignInMinutes`. Whether somebody else has the email is not told here.
+   * `recovery.recentSignInMinutes`; and, having a second factor, by a code of the authenticator or a recovery code. Whoever
+   * has nothing but codes by email or SMS shows a recovery code. Whether somebody else has the email is not told here.
    *
    * Transaction: the password is verified as at a sign-in, without any connection, and a wrong one counts like one there;
-   * then one statement. In a transaction of the caller a connection is held meanwhile: call outside of transactions.
-   * Announces `EmailChangeRequestedEvent`, or `UserLoginFailedEvent`. Source: OWASP ASVS 7.5.1.
-   * Errors: `INVALID_CREDENTIALS` for all that is wrong about the password; `REAUTHENTICATION_REQUIRED`, `RATE_LIMITED`,
-   * `HASHING_BUSY`, `VALIDATION_FAILED`, `INVALID_OPTIONS`.
+   * then a look-up and one statement. What is shown of a second factor is counted by one statement in a transaction of its
+   * own, and used up in one transaction with the request. In a transaction of the caller a connection is held meanwhile, and
+   * counting needs a second one: call outside of transactions.
+   * Announces `EmailChangeRequestedEvent`, and `RecoveryCodeUsedEvent`, or `UserLoginFailedEvent`. Source: OWASP ASVS 7.5.1.
+   * Errors: `INVALID_CREDENTIALS` for all that is wrong about the password; `REAUTHENTICATION_REQUIRED`,
+   * `SECOND_FACTOR_INVALID`, `SECRET_UNREADABLE`, `RATE_LIMITED`, `HASHING_BUSY`, `VALIDATION_FAILED`, also where a second
+   * factor is to be shown and is not; `INVALID_OPTIONS`; in a transaction with a full pool `CONNECTION_UNAVAILABLE`.
    */
   async requestEmailChange(input: EmailChangeInput, manager?: EntityManager): Promise<RequestedProof> {
-    const address = prepareEmailChange(input);
-    return this.#request(
-      input.userId,
-      manager,
-      (userId, m) => this.operations.requestChange(m, 'email', address, { ...input, userId }),
-      address.norm,
-    );
+    return this.#requestChange(manager, 'email', prepareEmailChange(input), input);
   }
 
   /**
@@ -129,13 +134,7 @@ export class VerificationService {
 
   /** Asks the holder of another phone number to confirm it, by a code. As {@link requestEmailChange}. */
   async requestPhoneChange(input: PhoneChangeInput, manager?: EntityManager): Promise<RequestedProof> {
-    const address = preparePhoneChange(input, this.sessions.defaultRegion);
-    return this.#request(
-      input.userId,
-      manager,
-      (userId, m) => this.operations.requestChange(m, 'phone', address, { ...input, userId }),
-      address.norm,
-    );
+    return this.#requestChange(manager, 'phone', preparePhoneChange(input, this.sessions.defaultRegion), input);
   }
 
   /** Gives the user the phone number that the code went to. As {@link confirmEmailChange}, tries as {@link verifyEmail}. */
@@ -153,6 +152,25 @@ export class VerificationService {
    */
   async removeExpiredTokens(manager?: EntityManager): Promise<number> {
     return this.tenants.asPlatform(() => this.transactions.operate(manager, removeExpiredTokens));
+  }
+
+  #requestChange(
+    manager: EntityManager | undefined,
+    login: 'email' | 'phone',
+    address: NewAddress,
+    input: AddressChangeInput,
+  ): Promise<RequestedProof> {
+    const isShown = input.code !== undefined || input.recoveryCode !== undefined;
+    return this.#request(
+      input.userId,
+      manager,
+      async (userId, m) => {
+        // Wherever it is shown: nobody guesses here what may not be guessed any more there.
+        if (isShown) await this.limits.consume('secondFactor', { userId });
+        return this.operations.requestChange(m, login, address, { ...input, userId });
+      },
+      address.norm,
+    );
   }
 
   /** Nobody's mailbox is filled by it, and nobody writes to everybody: each user asks, and each address gets, so many. */

@@ -14,7 +14,10 @@ export interface SecondFactorDemand {
 
 /** Who asks for second factors. */
 export interface SecondFactorPort {
-  /** Writes down a challenge that stays, whatever becomes of the caller's transaction, and answers the error with it. */
+  /**
+   * Writes down a challenge that stays, whatever becomes of the caller's transaction, and answers the error with it. Of a
+   * user whom only that transaction has made it throws the same code, without a challenge.
+   */
   challenge(
     manager: EntityManager | undefined,
     demand: SecondFactorDemand,

@@ -80,10 +80,17 @@ export function readPasswordChange(body: unknown): { currentPassword: string; ne
   }));
 }
 
-export function readEmailChange(body: unknown): { email: string; currentPassword: string } {
-  return read(body, ['email', 'currentPassword'], (fields) => ({
+/** `code` or `recoveryCode` of whoever has a second factor; the package says so. */
+export function readEmailChange(body: unknown): {
+  email: string;
+  currentPassword: string;
+  code?: string;
+  recoveryCode?: string;
+} {
+  return read(body, ['email', 'currentPassword', 'code', 'recoveryCode'], (fields) => ({
     email: fields.text('email'),
     currentPassword: fields.text('currentPassword'),
+    ...secondFactorOf(fields),
   }));
 }
 
@@ -99,9 +106,15 @@ export function readCode(body: unknown): string {
 export function readSecondStep(body: unknown): { challengeToken: string; code?: string; recoveryCode?: string } {
   return read(body, ['challengeToken', 'code', 'recoveryCode'], (fields) => ({
     challengeToken: fields.text('challengeToken'),
+    ...secondFactorOf(fields),
+  }));
+}
+
+function secondFactorOf(fields: Fields): { code?: string; recoveryCode?: string } {
+  return {
     ...fields.optional('code', () => fields.text('code')),
     ...fields.optional('recoveryCode', () => fields.text('recoveryCode')),
-  }));
+  };
 }
 
 export function readApiKey(body: unknown): { name: string; scopes: string[] } {

@@ -10,6 +10,8 @@ const PATIENCE_MS = 30_000;
 
 /** A mail as it came over the wire. */
 export interface ReceivedMail {
+  /** The `Message-ID`: one that is sent again has it again. */
+  readonly id: string;
   readonly to: string;
   readonly subject: string;
   readonly text: string;
@@ -31,7 +33,7 @@ export class PostOffice {
         const to = envelope.rcptTo.map(({ address }) => address).join(', ');
         buffer(stream)
           .then((raw) => PostalMime.parse(raw))
-          .then(({ subject = '', text = '' }) => office.mails.push({ to, subject, text }))
+          .then(({ messageId: id = '', subject = '', text = '' }) => office.mails.push({ id, to, subject, text }))
           .then(() => done(), done);
       },
     });

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 
 import { AccessStatusEnum, NestAuthEvents } from '../../../src/index.js';
-import { startNestApp, useNestApp } from '../../support/nest-app.js';
-import { AUTH, query } from '../session/fixture.js';
+import { freshEmail, startNestApp, useNestApp } from '../../support/nest-app.js';
+import { auth, AUTH, PASSWORD, query } from '../session/fixture.js';
 import { account, apiKeys, codeOf, type Ground, keyOf, KEYS, layGround, lives, member, READ } from './fixture.js';
 
 const app = useNestApp({ auth: KEYS });
@@ -177,7 +177,10 @@ describe('the end of a key', () => {
     const { keyId, answer } = await reader();
     await app.users.runInTransaction(async (manager) => {
       expect(await answer()).toBeNull();
-      await manager.query(`update nest_auth_api_keys set expires_at = clock_timestamp() where id = $1`, [keyId]);
+      await manager.query(
+        `update nest_auth_api_keys set expires_at = date_trunc('milliseconds', clock_timestamp()) where id = $1`,
+        [keyId],
+      );
       expect(await answer()).toBe('API_KEY_INVALID');
     });
   });
@@ -214,4 +217,29 @@ describe('the end of a key', () => {
       { reason: 'revoked', ids: [keyId, apiKey.id].toSorted(), tenant_id: ground.tenantId },
     ]);
   });
+});
+
+describe('a key is no second factor, and is asked for none', () => {
+  it.each(['required', 'always'] as const)(
+    'in a tenant that begins to say %s: sessions end, keys go on',
+    async (policy) => {
+      const tenantId = await ownTenant();
+      const login = { email: freshEmail(), password: PASSWORD };
+      const { id: userId } = await app.users.createUser({ ...login, roleIds: [ground.reader] }, tenantId);
+      const mine = await keyOf(app, userId, tenantId);
+      const serviceAccountId = await account(app, tenantId);
+      const robot = { owner: { serviceAccountId, tenantId }, name: 'ci', scopes: [READ] };
+      const its = await apiKeys(app).createApiKey(robot);
+      const { accessToken } = await auth(app).signIn({ ...login, tenantId });
+      await app.tenants.updateTenant(tenantId, { secondFactorPolicy: policy });
+      expect(await codeOf(auth(app).me(accessToken))).toBe('ACCESS_TOKEN_INVALID');
+      expect(await codeOf(auth(app).signIn({ ...login, tenantId }))).toBe('SECOND_FACTOR_ENROLMENT_REQUIRED');
+      expect(await apiKeys(app).authenticateApiKey(mine.secret)).toMatchObject({ userId, tenantId });
+      expect(await apiKeys(app).authenticateApiKey(its.secret)).toMatchObject({ serviceAccountId, tenantId });
+      const { secret } = await apiKeys(app).rotateApiKey({ userId, tenantId }, mine.apiKey.id);
+      expect(await apiKeys(app).authenticateApiKey(secret)).toMatchObject({ userId, tenantId });
+      await apiKeys(app).revokeAllApiKeys({ userId, tenantId });
+      expect(await codeOf(apiKeys(app).authenticateApiKey(secret))).toBe('API_KEY_INVALID');
+    },
+  );
 });

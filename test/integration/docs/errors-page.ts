@@ -45,7 +45,8 @@ const ADVICE: Record<NestAuthErrorCode, string> = {
   ADDRESS_NOT_VERIFIED:
     'Let the person verify the address first: `requestEmailVerification` or `requestPhoneVerification`.',
   TRUSTED_DEVICE_NOT_FOUND: 'List the devices again; it was revoked, has expired, or is another user’s.',
-  SECOND_FACTOR_ENROLMENT_REQUIRED: 'Let the person enrol a second factor with the challenge of the error.',
+  SECOND_FACTOR_ENROLMENT_REQUIRED:
+    'Let the person enrol a second factor with the challenge of the error; without one, commit the transaction that has made the user, and let the person sign in.',
   SECRET_UNREADABLE: 'Put the key that the message names back into `secrets.keys`, behind the newest.',
   INVITATION_INVALID:
     'Say that the invitation cannot be used any more, and let the person ask for another. Why is in `cause`, at most.',

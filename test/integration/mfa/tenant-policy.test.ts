@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
+import type { EntityManager } from 'typeorm';
 
 import {
   NestAuthEvents,
@@ -12,13 +13,14 @@ import {
 import { freshEmail, type NestApp, outcomesOf, times, useNestApp } from '../../support/nest-app.js';
 import { paperCallback, paperProvider, somebodyElsewhere } from '../../support/paper-provider.js';
 import { external } from '../oidc/fixture.js';
-import { activitiesOf, auth, PASSWORD, person, query, sessions, signedIn } from '../session/fixture.js';
+import { activitiesOf, auth, keys, PASSWORD, person, query, sessions, signedIn } from '../session/fixture.js';
 import { challenged, codeOf, enrolled, forgetSteps, MFA, twoFactor, wrong } from './fixture.js';
 
 const app = useNestApp({ auth: MFA });
 const isolated = useNestApp({
   auth: {
     ...MFA,
+    session: { keys, signUp: 'open' },
     tenant: { mode: TenantModeEnum.ISOLATED },
     identityProviders: [paperProvider('paper', { signUp: true, trustsEmail: true })],
   },
@@ -49,14 +51,17 @@ const makeOperator = (userId: string) =>
   strictPlatform.access.setPlatformAccessRoles(userId, [strictPlatform.seed.admin]);
 
 /** The challenge of somebody who has to enrol first. */
-async function refusedIn(
+function refusedIn(
   on: NestApp,
   { email, tenantId, platform }: { email: string; tenantId?: string | undefined; platform?: boolean },
 ): Promise<SecondFactorChallenge> {
-  const refused = await auth(on)
-    .signIn({ email, password: PASSWORD, tenantId, platform })
-    .catch((error: SecondFactorEnrolmentRequiredError) => error);
-  if (!('code' in refused) || refused.code !== 'SECOND_FACTOR_ENROLMENT_REQUIRED')
+  return challengeOf(auth(on).signIn({ email, password: PASSWORD, tenantId, platform }));
+}
+
+/** The challenge with which a way in is answered to somebody who has to enrol first. */
+async function challengeOf(comingIn: Promise<object>): Promise<SecondFactorChallenge> {
+  const refused = await comingIn.catch((error: SecondFactorEnrolmentRequiredError) => error);
+  if (!('challenge' in refused) || refused.code !== 'SECOND_FACTOR_ENROLMENT_REQUIRED')
     throw new Error('No enrolment was demanded', { cause: refused });
   return refused.challenge;
 }
@@ -167,17 +172,56 @@ describe('a sign-in into a tenant that requires a second factor', () => {
     const email = freshEmail();
     const flow = await external(isolated).beginSignIn('paper', { tenantId });
     const url = paperCallback(flow, somebodyElsewhere(email, { email, emailVerified: true }));
-    const refused = await external(isolated)
-      .completeSignIn({ provider: 'paper', url, flowToken: flow.flowToken })
-      .catch((error: SecondFactorEnrolmentRequiredError) => error);
-    if (!('challenge' in refused)) throw new Error('No enrolment was demanded', { cause: refused });
-    const { token: challengeToken } = refused.challenge;
+    const { token: challengeToken } = await challengeOf(
+      external(isolated).completeSignIn({ provider: 'paper', url, flowToken: flow.flowToken }),
+    );
     const { secret } = await enrolment(isolated).beginEnrolment({ challengeToken });
     const code = await codeOf(isolated, secret);
     const signed = await enrolment(isolated).completeEnrolment({ challengeToken, code });
     expect(signed.user.email).toBe(email);
     // Somebody who was signed up is no member: the session is in no tenant, but for what belongs to the realm.
     expect(signed.sessionId).toBeDefined();
+  });
+
+  it('SEC-51 of somebody who has just signed up leads there, too, and the user stays', async () => {
+    const tenantId = await tenantWith('required', isolated);
+    const email = freshEmail();
+    const { token: challengeToken } = await challengeOf(auth(isolated).signUp({ email, password: PASSWORD, tenantId }));
+    const { secret } = await enrolment(isolated).beginEnrolment({ challengeToken });
+    const code = await codeOf(isolated, secret);
+    await expect(enrolment(isolated).completeEnrolment({ challengeToken, code })).resolves.toMatchObject({ tenantId });
+  });
+
+  describe('by a sign-up in a transaction of the caller', () => {
+    const signUp = async (email: string, tenantId: string, manager: EntityManager) =>
+      auth(isolated).signUp({ email, password: PASSWORD, tenantId }, {}, manager);
+    const uncommitted = { code: 'SECOND_FACTOR_ENROLMENT_REQUIRED', message: expect.stringMatching(/commit/i) };
+
+    it('says that a second factor is demanded, and makes nobody when that is thrown on', async () => {
+      const tenantId = await tenantWith('required', isolated);
+      const email = freshEmail();
+      const refused = await isolated.users
+        .runInTransaction((manager) => signUp(email, tenantId, manager))
+        .catch((error: unknown) => error);
+      expect(refused).toMatchObject(uncommitted);
+      // There is nobody who could enrol by one.
+      expect(refused).not.toHaveProperty('challenge');
+      const activities = 'select type from nest_auth_activities where tenant_id = $1 and user_id is not null';
+      expect(await query(isolated.url, activities, [tenantId])).toEqual([]);
+      expect(await query(isolated.url, 'select id from nest_auth_users where email = $1', [email])).toEqual([]);
+      // Nothing is taken: outside of transactions the same sign-up leads on.
+      await challengeOf(auth(isolated).signUp({ email, password: PASSWORD, tenantId }));
+    });
+
+    it('leaves a user who enrols at the first sign-in when the caller commits', async () => {
+      const tenantId = await tenantWith('required', isolated);
+      const email = freshEmail();
+      await isolated.users.runInTransaction(async (manager) => {
+        await expect(signUp(email, tenantId, manager)).rejects.toMatchObject(uncommitted);
+      });
+      const { token: challengeToken } = await refusedIn(isolated, { email, tenantId });
+      await expect(enrolment(isolated).beginEnrolment({ challengeToken })).resolves.toBeDefined();
+    });
   });
 
   it('SEC-45 whoever becomes an operator has to show one at the next refresh', async () => {
@@ -227,7 +271,13 @@ describe('a sign-in into a tenant that requires a second factor', () => {
     const { token } = await refusedIn(app, { email, tenantId });
     const { secret } = await enrolment(app).beginEnrolment({ challengeToken: token });
     const code = await codeOf(app, secret);
-    await expect(twoFactor(app).completeSignIn({ challengeToken: token, code })).rejects.toMatchObject(invalid);
+    const answers = [{ code }, { code, method: 'email' as const }, { recoveryCode: 'AAAA-AAAA-AAAA-AAAA-AAAA-AAAA' }];
+    for (const answer of answers) {
+      const answered = twoFactor(app).completeSignIn({ challengeToken: token, ...answer });
+      await expect(answered).rejects.toMatchObject(invalid);
+      // Nobody has guessed anything: what is shown is of a factor that the user does not have.
+      expect((await activitiesOf(app.url, id)).at(-1)?.details).toEqual({ reason: 'wrong_second_factor' });
+    }
     await expect(auth(app).refresh(token)).rejects.toMatchObject({ code: 'REFRESH_TOKEN_INVALID' });
     await expect(auth(app).me(token)).rejects.toMatchObject({ code: 'ACCESS_TOKEN_INVALID' });
     await expect(auth(app).switchTenant(token, tenantId)).rejects.toMatchObject({ code: 'REFRESH_TOKEN_INVALID' });
