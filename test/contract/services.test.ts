@@ -93,8 +93,11 @@ function useContract() {
        where table_schema = 'public' and table_name like any(array['nest_auth_%', 'app_%']) and table_name <> all($1)`,
       [COUNTERS],
     );
+    // The log grows by every test, and of its rows none can be changed or taken away: a trigger sees to that.
+    const rowsOf = (name: string) =>
+      name === 'nest_auth_activities' ? '0' : 'coalesce(sum(hashtextextended(t::text, 0)), 0)';
     const digest = (name: string) =>
-      `select '${name}' as name, md5(string_agg(t::text, E'\\n' order by t::text)) as digest from ${name} t`;
+      `select '${name}' as name, count(*) || ' rows, ' || ${rowsOf(name)} as digest from ${name} t`;
     digests = rows.map(({ name }) => digest(name)).join(' union all ');
   });
 
@@ -102,8 +105,8 @@ function useContract() {
     app,
 
     /** A digest of all rows of each table, made by the server. */
-    async digestTables(): Promise<Record<string, string | null>> {
-      const { rows } = await looker.query<{ name: string; digest: string | null }>(digests);
+    async digestTables(): Promise<Record<string, string>> {
+      const { rows } = await looker.query<{ name: string; digest: string }>(digests);
       return Object.fromEntries(rows.map(({ name, digest }) => [name, digest]));
     },
 
