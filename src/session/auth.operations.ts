@@ -93,11 +93,9 @@ export class AuthOperations {
     const { deviceHash } = wanted;
     const opened = await this.open(manager, { ...proven, deviceHash }, wanted.tenantId).catch(
       async (error: unknown) => {
-        // The password was right; what comes now is counted by itself.
-        if (isDemand(error)) {
-          await this.lockout.forgive(manager, attempt, verdict);
-          if (rehashed !== undefined) await this.#upgrade(manager, proven, rehashed);
-        }
+        // The password was right: what is demanded now is counted by itself, and a lost connection is no guess.
+        await this.lockout.forgive(manager, attempt, verdict);
+        if (isDemand(error) && rehashed !== undefined) await this.#upgrade(manager, proven, rehashed);
         throw error;
       },
     );

@@ -93,11 +93,14 @@ export class AuthService {
    * or id is read from it.
    *
    * Transaction: the password is judged by `PasswordPolicy` and hashed first; then as `createUser`, with the hooks of the application and its context
-   * `{ source: 'signup' }`; then, with `open`, one statement for the session. Call it outside of transactions.
+   * `{ source: 'signup' }`; then, with `open`, one statement for the session. Call it outside of transactions: where the
+   * tenant demands a second factor the user stays, who enrols by the challenge of the error. In a transaction of the caller
+   * the error has no challenge, and the user is there for whoever commits it, and enrols at the first sign-in.
    * Announces `UserCreatedEvent`, `UserRegisteredEvent`, and `UserLoggedInEvent`.
    * Tenancy: in `ISOLATED` with `tenantId`, elsewhere without.
    * Errors: `SIGN_UP_CLOSED`, `RATE_LIMITED`, `VALIDATION_FAILED`, `TENANT_REQUIRED`, `TENANT_NOT_FOUND`, `HASHING_BUSY`,
-   * `PASSWORD_REFUSED`, `PASSWORD_CHECK_UNAVAILABLE`, `INVALID_OPTIONS`; with `open` `EMAIL_ALREADY_EXISTS` and `PHONE_ALREADY_EXISTS`.
+   * `PASSWORD_REFUSED`, `PASSWORD_CHECK_UNAVAILABLE`, `INVALID_OPTIONS`; with `open` `EMAIL_ALREADY_EXISTS`, `PHONE_ALREADY_EXISTS`
+   * and `SECOND_FACTOR_ENROLMENT_REQUIRED`.
    */
   async signUp(input: SignUpInput, context: SignInContext = {}, manager?: EntityManager): Promise<SignUpResult> {
     if (this.settings.signUp === 'closed') throw signUpClosed();

@@ -4,8 +4,9 @@ import { IdentityContext } from '../audit/identity-context.js';
 import type { EventPublisher } from '../events/event-publisher.js';
 import { UserUnlockedEvent } from '../events/nest-auth.events.js';
 import { networkOf } from '../rate-limit/network.policy.js';
+import { isSpent } from '../transaction/registry.js';
 import type { TransactionHost } from '../transaction/transaction-host.js';
-import { isHeld, runApart } from './apart.js';
+import { isHeld, runApart, runBeside } from './apart.js';
 import {
   type Attempt,
   clearAttempts,
@@ -62,12 +63,12 @@ export class LockoutOperations {
 
   /** The attempt was right. Who is signed in stays so, whether or not that can be written. */
   async forgive(manager: EntityManager | undefined, attempt: Attempt, verdict: Verdict): Promise<void> {
-    await this.#apart(manager, (m) => forgiveAttempts(m, attempt, verdict)).catch(() => undefined);
+    await this.#takeBack(manager, (m) => forgiveAttempts(m, attempt, verdict)).catch(() => undefined);
   }
 
   /** The attempt was not made. Counted all the same where that cannot be written. */
   async giveBack(manager: EntityManager | undefined, attempt: Attempt, verdict: Verdict): Promise<void> {
-    await this.#apart(manager, (m) => giveBackAttempt(m, attempt, verdict)).catch(() => undefined);
+    await this.#takeBack(manager, (m) => giveBackAttempt(m, attempt, verdict)).catch(() => undefined);
   }
 
   /** Forgets all attempts against a user. */
@@ -75,6 +76,12 @@ export class LockoutOperations {
     const isCleared = await clearAttempts(manager, userId);
     if (isCleared) this.events.publish(manager, new UserUnlockedEvent(userId));
     return isCleared;
+  }
+
+  /** Also when the transaction in which it was counted has ended meanwhile, without its caller. */
+  #takeBack<T>(manager: EntityManager | undefined, fn: (manager: EntityManager) => Promise<T>): Promise<T> {
+    const isGone = manager !== undefined && isSpent(manager);
+    return isGone ? runBeside(this.transactions, fn) : this.#apart(manager, fn);
   }
 
   #apart<T>(manager: EntityManager | undefined, fn: (manager: EntityManager) => Promise<T>): Promise<T> {

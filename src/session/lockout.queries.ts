@@ -103,15 +103,17 @@ export async function giveBackAttempt(
   await execute(manager, GIVE_BACK, [subject, network, verdict === 'counted']);
 }
 
+/** What is left of attempts that were forgiven goes, too, and is no news: nobody was kept out by it. */
 const CLEAR = audited<{ id: string }>(
   undefined,
-  `with cleared as (delete from nest_auth_sign_in_failures where subject = $1 returning subject),
+  `with cleared as (delete from nest_auth_sign_in_failures where subject = $1 returning failures),
     total as (
       delete from nest_auth_sign_in_totals t where t.subject = $1 and (select count(*) from cleared) >= 0
       returning t.failures),
     unlocked as (
       select u.id, u.realm_id, (select failures from total) as failures from nest_auth_users u
-      where u.id = $1 and (exists (select 1 from cleared) or exists (select 1 from total))),
+      where u.id = $1 and (exists (select 1 from cleared where cleared.failures > 0)
+        or exists (select 1 from total where total.failures > 0))),
     ${activity({
       type: NestAuthEvents.USER_UNLOCKED,
       from: 'unlocked',

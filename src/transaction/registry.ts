@@ -45,6 +45,13 @@ export function isInTransaction(manager: EntityManager): boolean {
   return manager.queryRunner !== undefined && wireOf(manager.queryRunner).isOpen;
 }
 
+/** Whether nothing can be sent on this manager any more: its connection is lost, or its transaction is over. */
+export function isSpent(manager: EntityManager): boolean {
+  if (manager.queryRunner === undefined) return false;
+  const { lost, isOver } = wireOf(manager.queryRunner);
+  return lost !== undefined || isOver;
+}
+
 /** Remembers the transaction's id, by which a lost COMMIT can be resolved. */
 export function noteTransactionId(manager: EntityManager, id: string | null): void {
   if (id !== null && isInTransaction(manager) && manager.queryRunner !== undefined) {

@@ -50,6 +50,8 @@ export interface Fault {
   readonly ending: Ending;
   /** With the retries of the default the call succeeds, because the fault happens once. */
   readonly curedByRetry?: true;
+  /** It happens to who is told of it: where nothing is announced there is nobody. */
+  readonly needsAnnouncement?: true;
 }
 
 /** Runs one statement past the package, as somebody with every right. */

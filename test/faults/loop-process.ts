@@ -5,28 +5,29 @@ import { NestFactory } from '@nestjs/core';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
-import { NestAuthEntities, NestAuthModule, UserLifecycleService, UserService } from '../../src/index.js';
+import { NestAuthEntities, NestAuthModule } from '../../src/index.js';
+import type { Seed } from '../support/nest-app.js';
+import { hostOf, SIGN_IN } from './host.js';
 import { AppMirror } from './mirror.js';
-import { type Host, OPERATIONS } from './operations.js';
+import { OPERATIONS } from './operations.js';
 import { Random } from './random.js';
 
 const [url, seed, label] = process.argv.slice(2) as [string, string, string];
 
+/** Each of three at a time may need a second connection. */
+const POOL = 6;
+
 @Module({
   imports: [
     EventEmitterModule.forRoot(),
-    TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 3, entities: [...NestAuthEntities, AppMirror] }),
-    NestAuthModule.forRoot(),
+    TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: POOL, entities: [...NestAuthEntities, AppMirror] }),
+    NestAuthModule.forRoot(SIGN_IN),
   ],
 })
 class LoopModule {}
 
 const context = await NestFactory.createApplicationContext(LoopModule, { logger: ['error'] });
-const host: Host = {
-  users: context.get(UserService),
-  lifecycle: context.get(UserLifecycleService),
-  seed: JSON.parse(seed) as Host['seed'],
-};
+const host = await hostOf(context, JSON.parse(seed) as Seed);
 
 async function work(random: Random): Promise<never> {
   for (;;) {

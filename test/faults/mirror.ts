@@ -9,8 +9,8 @@ export class AppMirror {
   @Column({ name: 'email', type: 'text', unique: true })
   email!: string;
 
-  @Column({ name: 'phone', type: 'text' })
-  phone!: string;
+  @Column({ name: 'phone', type: 'text', nullable: true })
+  phone!: string | null;
 
   /** The one role the user has, in a tenant or on the platform. */
   @Column({ name: 'role_id', type: 'uuid' })
@@ -19,6 +19,18 @@ export class AppMirror {
   /** Where the user stands in their life. */
   @Column({ name: 'state', type: 'text' })
   state!: PersonState;
+
+  /** How many sessions of the user are open; null until the host has begun to count. */
+  @Column({ name: 'sessions', type: 'integer', nullable: true })
+  sessions!: number | null;
+
+  /** How often a session of the user was refreshed. */
+  @Column({ name: 'refreshes', type: 'integer' })
+  refreshes!: number;
+
+  /** How often the password was reset. */
+  @Column({ name: 'resets', type: 'integer' })
+  resets!: number;
 }
 
 export type PersonState = 'active' | 'inactive' | 'disabled' | 'soft_deleted';
@@ -28,9 +40,12 @@ export const TABLES = `
   create table if not exists app_mirrors (
     auth_user_id uuid primary key references nest_auth_users (id),
     email text not null unique check (email <> 'refused'),
-    phone text not null,
+    phone text,
     role_id uuid not null,
-    state text not null
+    state text not null,
+    sessions integer default 0,
+    refreshes integer not null default 0,
+    resets integer not null default 0
   );
   create table if not exists fault_ledger (id integer primary key, amount integer not null);
   insert into fault_ledger values (1, 0), (2, 0) on conflict do nothing;

@@ -1,16 +1,21 @@
 import type { EntityManager } from 'typeorm';
 
-import { NestAuthEvents, type RunInTransactionOptions } from '../../src/index.js';
-import type { Random } from './random.js';
+import { type HashedPassword, NestAuthEvents, type RunInTransactionOptions } from '../../src/index.js';
+import { type Host, NEW_PASSWORD, PASSWORD } from './host.js';
 import { AppMirror, type PersonState } from './mirror.js';
-import type { Stage } from './stage.js';
+import type { Random } from './random.js';
 
 /** A user with the host's row, as far as a fault could tear them apart. */
 export interface Person {
   readonly email: string;
-  readonly phone: string;
+  /** Null for somebody who came by an invitation, which knows an email and nothing else. */
+  readonly phone: string | null;
   readonly roleId: string;
   readonly state: PersonState;
+  /** Sessions that are open, as the host has counted them; null until it has begun to. */
+  readonly sessions: number | null;
+  readonly refreshes: number;
+  readonly resets: number;
 }
 
 /** Whom one run of an operation is about: who is there before, and who is afterwards. */
@@ -19,6 +24,10 @@ export interface Subject {
   readonly after: Person | undefined;
   /** Of `before`, which the operation is to change. */
   readonly userId: string;
+  /** What the operation works by: a refresh token, or the token of a link. It is good for one time. */
+  readonly token?: string;
+  /** Lets the user in afterwards, where the operation is about that. */
+  readonly password?: string;
 }
 
 /** What a fault does inside the callback of the host, beside the work of the operation. */
@@ -28,9 +37,6 @@ export interface Hooks {
   readonly last?: (manager: EntityManager) => Promise<unknown>;
 }
 
-/** What an operation needs of the application. */
-export type Host = Pick<Stage, 'users' | 'lifecycle' | 'seed'>;
-
 /** One flow of a host: something of ours and the row of the host, in one transaction. */
 export interface Operation {
   readonly name: string;
@@ -38,6 +44,8 @@ export interface Operation {
   readonly tables: readonly string[];
   /** What it announces when it is committed, in order. */
   readonly events: readonly string[];
+  /** Why one connection is not enough for it. Without another one it is refused, and nothing is kept. */
+  readonly needsSecondConnection?: string;
   prepare(stage: Host, random: Random): Promise<Subject>;
   run(stage: Host, subject: Subject, hooks?: Hooks, options?: RunInTransactionOptions): Promise<void>;
 }
@@ -53,15 +61,20 @@ function person(random: Random, roleId: string): Person {
     phone: `+49151${String(20_000_000 + ((process.pid * 10_000 + serial) % 79_999_999))}`,
     roleId,
     state: 'active',
+    sessions: 0,
+    refreshes: 0,
+    resets: 0,
   };
 }
 
-function createPortal(stage: Host, { email, phone, roleId, state }: Person, hooks: Hooks = {}) {
+function createPortal(stage: Host, who: Person, hooks: Hooks = {}, password: HashedPassword | null = null) {
   return async (manager: EntityManager): Promise<string> => {
+    const { email, phone, roleId } = who;
     await hooks.first?.(manager);
-    const user = await stage.users.createUser({ email, phone, roleIds: [roleId] }, stage.seed.tenantId, {}, manager);
+    const input = { email, phone, password, roleIds: [roleId] };
+    const user = await stage.users.createUser(input, stage.seed.tenantId, {}, manager);
     await hooks.between?.(manager);
-    await manager.insert(AppMirror, { authUserId: user.id, email, phone, roleId, state });
+    await manager.insert(AppMirror, { authUserId: user.id, ...who });
     await hooks.last?.(manager);
     return user.id;
   };
@@ -106,13 +119,14 @@ const createAdmin: Operation = {
   prepare: async (stage, random) => ({ before: undefined, after: person(random, stage.seed.admin), userId: '' }),
   run: (stage, { after }, hooks = {}, options = {}) =>
     stage.users.runInTransaction(async (manager) => {
-      const { email, phone, roleId, state } = known(after);
+      const who = known(after);
+      const { email, phone } = who;
       await hooks.first?.(manager);
       const user = await stage.users.createUser({ email, phone }, undefined, {}, manager);
       const access = await user.getPlatformAccess(true, manager);
-      await access.assignRoles([roleId], manager);
+      await access.assignRoles([who.roleId], manager);
       await hooks.between?.(manager);
-      await manager.insert(AppMirror, { authUserId: user.id, email, phone, roleId, state });
+      await manager.insert(AppMirror, { authUserId: user.id, ...who });
       await hooks.last?.(manager);
     }, options),
 };
@@ -210,6 +224,143 @@ function lifeStep(name: string, event: string, way: readonly Step[], step: Step)
   };
 }
 
+/** Something of ours, and then what the host notes of it. */
+function noted<Result>(
+  ours: (stage: Host, subject: Subject, manager: EntityManager) => Promise<Result>,
+  note: (manager: EntityManager, subject: Subject, result: Result) => Promise<unknown>,
+): Operation['run'] {
+  return (stage, subject, hooks = {}, options = {}) =>
+    stage.users.runInTransaction(async (manager) => {
+      await hooks.first?.(manager);
+      const result = await ours(stage, subject, manager);
+      await hooks.between?.(manager);
+      await note(manager, subject, result);
+      await hooks.last?.(manager);
+    }, options);
+}
+
+/** Somebody with a password who is signed in on so many devices; `token` is the refresh token of the last one. */
+async function signedIn(
+  stage: Host,
+  random: Random,
+  devices: number,
+): Promise<{ before: Person; userId: string; token: string }> {
+  const who = person(random, stage.seed.member);
+  // Nobody can be signed in and counted at once with one connection: so until all are signed in, the host does not count.
+  const uncounted = { ...who, sessions: null };
+  const userId = await stage.users.runInTransaction(createPortal(stage, uncounted, {}, stage.password));
+  let token = '';
+  for (let device = 0; device < devices; device += 1) {
+    token = (await stage.auth.signIn({ email: who.email, password: PASSWORD })).refreshToken;
+  }
+  await stage.users.runInTransaction((manager) =>
+    manager.update(AppMirror, { authUserId: userId }, { sessions: devices }),
+  );
+  return { before: { ...who, sessions: devices }, userId, token };
+}
+
+/**
+ * In a transaction of the host, although one had better sign in outside of it: a connection is held while the password
+ * is verified.
+ */
+const signIn: Operation = {
+  name: 'sign in',
+  tables: ['nest_auth_users', 'nest_auth_sessions', 'nest_auth_refresh_tokens', 'app_mirrors', 'nest_auth_activities'],
+  events: [NestAuthEvents.USER_LOGGED_IN],
+  needsSecondConnection: 'that a password was tried stays counted when the transaction is rolled back',
+  prepare: async (stage, random) => {
+    const { before, userId } = await signedIn(stage, random, 1);
+    return { before, userId, after: { ...before, sessions: 2 } };
+  },
+  run: noted(
+    (stage, { before }, manager) =>
+      stage.auth.signIn({ email: known(before).email, password: PASSWORD }, undefined, manager),
+    (manager, { userId }) => manager.increment(AppMirror, { authUserId: userId }, 'sessions', 1),
+  ),
+};
+
+const refreshSession: Operation = {
+  name: 'refresh a session',
+  tables: ['nest_auth_sessions', 'nest_auth_refresh_tokens', 'app_mirrors'],
+  // That a session goes on is no news.
+  events: [],
+  prepare: async (stage, random) => {
+    const prepared = await signedIn(stage, random, 1);
+    return { ...prepared, after: { ...prepared.before, refreshes: 1 } };
+  },
+  run: noted(
+    (stage, { token = '' }, manager) => stage.auth.refresh(token, manager),
+    (manager, { userId }) => manager.increment(AppMirror, { authUserId: userId }, 'refreshes', 1),
+  ),
+};
+
+const signOutEverywhere: Operation = {
+  name: 'sign out everywhere',
+  tables: ['nest_auth_sessions', 'app_mirrors', 'nest_auth_activities'],
+  events: [NestAuthEvents.SESSIONS_REVOKED],
+  prepare: async (stage, random) => {
+    const { before, userId } = await signedIn(stage, random, 2);
+    return { before, userId, after: { ...before, sessions: 0 } };
+  },
+  run: noted(
+    (stage, { userId }, manager) => stage.sessions.revokeAllSessions(userId, manager),
+    (manager, { userId }, ended) => manager.decrement(AppMirror, { authUserId: userId }, 'sessions', ended),
+  ),
+};
+
+/** As {@link signIn}, with a connection held while the password is hashed. */
+const resetPassword: Operation = {
+  name: 'reset a password',
+  tables: ['nest_auth_users', 'nest_auth_one_time_tokens', 'nest_auth_sessions', 'app_mirrors', 'nest_auth_activities'],
+  // The password, and then the email, which the link has proven.
+  events: [
+    NestAuthEvents.PASSWORD_RESET,
+    NestAuthEvents.USER_UPDATED,
+    NestAuthEvents.USER_UPDATED,
+    NestAuthEvents.SESSIONS_REVOKED,
+  ],
+  prepare: async (stage, random) => {
+    const { before, userId } = await signedIn(stage, random, 1);
+    const requested = await stage.recovery.requestPasswordReset({ email: before.email });
+    const token = requested.reveal()?.token ?? '';
+    return { before, userId, token, password: NEW_PASSWORD, after: { ...before, sessions: 0, resets: 1 } };
+  },
+  run: noted(
+    (stage, { token = '' }, manager) => stage.recovery.resetPassword({ token, password: NEW_PASSWORD }, manager),
+    async (manager, { userId }) => {
+      await manager.update(AppMirror, { authUserId: userId }, { sessions: 0 });
+      await manager.increment(AppMirror, { authUserId: userId }, 'resets', 1);
+    },
+  ),
+};
+
+const acceptInvitation: Operation = {
+  name: 'accept an invitation',
+  tables: [
+    'nest_auth_invitations',
+    'nest_auth_users',
+    'nest_auth_identities',
+    'nest_auth_user_accesses',
+    'nest_auth_user_access_roles',
+    'app_mirrors',
+    'nest_auth_activities',
+  ],
+  // Made, verified, and then no longer invited.
+  events: [NestAuthEvents.USER_CREATED, NestAuthEvents.USER_UPDATED, NestAuthEvents.INVITATION_ACCEPTED],
+  prepare: async (stage, random) => {
+    const after = { ...person(random, stage.seed.member), phone: null };
+    const { tenantId } = stage.seed;
+    const sent = await stage.invitations.sendInvitation({ email: after.email, tenantId, roleIds: [after.roleId] });
+    const { token } = sent.reveal();
+    return { before: undefined, userId: '', token, password: PASSWORD, after };
+  },
+  run: noted(
+    (stage, { token = '' }, manager) =>
+      stage.invitations.acceptInvitation({ token, password: stage.password }, manager),
+    (manager, { after }, { user }) => manager.insert(AppMirror, { authUserId: user.id, ...known(after) }),
+  ),
+};
+
 export const OPERATIONS: readonly Operation[] = [
   createPortalUser,
   createAdmin,
@@ -219,6 +370,11 @@ export const OPERATIONS: readonly Operation[] = [
   lifeStep('disable a user', NestAuthEvents.USER_DISABLED, [], 'disableById'),
   lifeStep('soft-delete a user', NestAuthEvents.USER_SOFT_DELETED, ['disableById'], 'softDeleteById'),
   lifeStep('restore a user', NestAuthEvents.USER_RESTORED, ['disableById', 'softDeleteById'], 'restoreById'),
+  signIn,
+  refreshSession,
+  signOutEverywhere,
+  resetPassword,
+  acceptInvitation,
 ];
 
 function known(who: Person | undefined): Person {

@@ -5,11 +5,12 @@ import { CommitOutcomeUnknownError } from '../../src/index.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { type Pooler, type PoolerOptions, startPgBouncer } from '../support/pgbouncer.js';
 import { refusalOf } from './fault.js';
+import { SIGN_IN } from './host.js';
 import { expectInvariants, lookBefore } from './invariants.js';
 import { type Operation, OPERATIONS } from './operations.js';
 import { Random, SEED } from './random.js';
 import { type Stage, setStage } from './stage.js';
-import { statementsOf, throughGate } from './statement-gate.js';
+import { sentBy, statementsOf, throughGate } from './statement-gate.js';
 
 /** PgBouncer counts whole seconds. */
 const QUERY_WAIT_TIMEOUT_S = 1;
@@ -26,7 +27,10 @@ function usePooler(options: PoolerOptions = {}): { readonly stage: Stage; readon
     const url = new URL(pooler.url);
     url.pathname = server.pathname;
     // PgBouncer before 1.21 knows no statements that are prepared under a name.
-    const stage = await setStage(database.url, { behind: url.href, auth: { statements: { prepared: false } } });
+    const stage = await setStage(database.url, {
+      behind: url.href,
+      auth: { ...SIGN_IN, statements: { prepared: false } },
+    });
     Object.assign(used, { stage, pooler, database });
   });
   afterAll(async () => {
@@ -55,9 +59,8 @@ export function describePooler(): void {
         happened = true;
         return used.pooler.restart();
       };
-      await throughGate((number) => (number === at && !happened ? restart() : undefined), run).finally(() =>
-        expect({ at, happened }).toEqual({ at, happened: true }),
-      );
+      const gate = sentBy('the first connection', (number) => (number === at && !happened ? restart() : undefined));
+      await throughGate(gate, run).finally(() => expect({ at, happened }).toEqual({ at, happened: true }));
     }
 
     it.each(each)(
@@ -119,6 +122,9 @@ export function describePooler(): void {
   describe(`PgBouncer with all its connections taken, seed=${SEED}`, () => {
     const used = usePooler({ poolSize: 1, queryWaitTimeout: QUERY_WAIT_TIMEOUT_S });
 
+    /** One connection to the server. */
+    const isEnough = ({ needsSecondConnection }: Operation): boolean => needsSecondConnection === undefined;
+
     /** Somebody else's transaction has the only connection of the pooler to the server. */
     async function takeIt(): Promise<{ letGo: () => Promise<void> }> {
       const { stage, pooler } = used;
@@ -130,7 +136,7 @@ export function describePooler(): void {
       return { letGo: () => holder.end() };
     }
 
-    it.each(each)(
+    it.each(each.filter(([, operation]) => isEnough(operation)))(
       `F28 refuses (query_wait_timeout): %s, which works as soon as there is one again [seed=${SEED}]`,
       async (name, operation) => {
         const { stage } = used;
@@ -146,9 +152,21 @@ export function describePooler(): void {
       },
     );
 
+    it.each(each.filter(([, operation]) => !isEnough(operation)))(
+      `F28 refuses: %s, which needs a second connection and has the only one itself [seed=${SEED}]`,
+      async (name, operation) => {
+        const { stage } = used;
+        const subject = await operation.prepare(stage, new Random(`F28 second ${name}`));
+        const before = await lookBefore(stage);
+        const error = await refusalOf(operation.run(stage, subject, {}, { retries: 0 }));
+        expect(error).toMatchObject({ code: 'CONNECTION_LOST', details: { retryable: true } });
+        await expectInvariants(stage, operation, subject, before, 'nothing', []);
+      },
+    );
+
     it(`F28 is waited out by a retry [seed=${SEED}]`, async () => {
       const { stage } = used;
-      const operation = new Random('F28 waits').pick(OPERATIONS);
+      const operation = new Random('F28 waits').pick(OPERATIONS.filter(isEnough));
       const subject = await operation.prepare(stage, new Random('F28 waits for it'));
       const before = await lookBefore(stage);
       const holder = await takeIt();

@@ -2,20 +2,19 @@ import { EventEmitter2 } from '@nestjs/event-emitter';
 import { Pool } from 'pg';
 import type { DataSourceOptions } from 'typeorm';
 
-import { NestAuthEntities, type NestAuthModuleOptions, UserLifecycleService } from '../../src/index.js';
-import { type NestApp, type Seed, seed, startNestApp } from '../support/nest-app.js';
+import { NestAuthEntities, type NestAuthModuleOptions } from '../../src/index.js';
+import { type NestApp, seed, startNestApp } from '../support/nest-app.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
+import { type Host, hostOf, SIGN_IN } from './host.js';
 import { AppMirror, TABLES } from './mirror.js';
 
 /** An application of a host on a database of its own. */
-export interface Stage extends NestApp {
+export interface Stage extends NestApp, Host {
   /** Straight to the server, past any proxy. */
   readonly url: string;
   /** A connection that no code of the package has touched, to look at what is really there. */
   readonly looker: Pool;
-  readonly seed: Seed;
   readonly emitter: EventEmitter2;
-  readonly lifecycle: UserLifecycleService;
   readonly proxy?: TcpProxy;
 }
 
@@ -26,6 +25,7 @@ export interface StageOptions {
   /** Where the application connects instead, for what stands in between. */
   readonly behind?: string;
   readonly dataSource?: object;
+  /** @default {@link SIGN_IN} */
   readonly auth?: NestAuthModuleOptions;
 }
 
@@ -36,7 +36,7 @@ export async function setStage(url: string, options: StageOptions = {}): Promise
   await looker.query(TABLES);
   const app = await startNestApp(options.behind ?? options.proxy?.url ?? url, {
     pool: options.pool ?? 4,
-    auth: options.auth ?? {},
+    auth: options.auth ?? SIGN_IN,
     dataSource: { entities: [...NestAuthEntities, AppMirror], ...options.dataSource } as Partial<DataSourceOptions>,
   });
   const roles = await seed(app);
@@ -48,11 +48,10 @@ export async function setStage(url: string, options: StageOptions = {}): Promise
   };
   return {
     ...app,
+    ...(await hostOf(app.context, roles)),
     url,
     looker,
-    seed: roles,
     emitter: app.context.get(EventEmitter2),
-    lifecycle: app.context.get(UserLifecycleService),
     ...proxied,
     close,
   };

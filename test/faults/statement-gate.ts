@@ -31,12 +31,31 @@ export function throughGate<T>(gate: Gate, fn: () => Promise<T>): Promise<T> {
   return running.run({ gate, sent: 0 }, fn);
 }
 
-/** What `fn` sends, BEGIN and COMMIT included. */
-export async function statementsOf(fn: () => Promise<unknown>): Promise<string[]> {
+/**
+ * Sees, and numbers, what is sent by the connection that sends first, which is that of the transaction; or what is sent
+ * beside it.
+ */
+export function sentBy(whom: 'the first connection' | 'another connection', gate: Gate): Gate {
+  let first: GatedClient | undefined;
+  let sent = 0;
+  return (_number, text, client) => {
+    first ??= client;
+    if ((client === first) !== (whom === 'the first connection')) return undefined;
+    sent += 1;
+    return gate(sent, text, client);
+  };
+}
+
+/** What `fn` sends by its first connection, BEGIN and COMMIT included. */
+export async function statementsOf(
+  fn: () => Promise<unknown>,
+  whom: Parameters<typeof sentBy>[0] = 'the first connection',
+): Promise<string[]> {
   const texts: string[] = [];
-  await throughGate((_, text) => {
+  const gate: Gate = (_number, text) => {
     texts.push(text.replaceAll(/\s+/g, ' ').trim());
     return undefined;
-  }, fn);
+  };
+  await throughGate(sentBy(whom, gate), fn);
   return texts;
 }

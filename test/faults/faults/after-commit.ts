@@ -55,6 +55,7 @@ export const afterCommitFaults: readonly Fault[] = [
       throw new Error('a listener');
     }),
     ending: { resolves: true },
+    needsAnnouncement: true,
   },
   {
     id: 'F19',
@@ -64,12 +65,14 @@ export const afterCommitFaults: readonly Fault[] = [
       throw new Error('a listener, later');
     }),
     ending: { resolves: true },
+    needsAnnouncement: true,
   },
   {
     id: 'F19',
     name: 'a listener hangs',
     arm: withListener(() => new Promise(() => undefined)),
     ending: { resolves: true },
+    needsAnnouncement: true,
   },
   {
     id: 'F20',

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 
 import { type Armed, type Fault, onServer, type Scene, until } from '../fault.js';
-import { type GatedClient, throughGate } from '../statement-gate.js';
+import { type GatedClient, sentBy, throughGate } from '../statement-gate.js';
 import { setTrap } from './trigger.js';
 
 const terminate = (scene: Scene, pid: number) => onServer(scene.stage, 'select pg_terminate_backend($1, 10000)', [pid]);
@@ -21,11 +21,14 @@ function beforeStatement(scene: Scene, act: (client: GatedClient) => Promise<unk
   let happened = false;
   return {
     around: (run) =>
-      throughGate((number, _text, client) => {
-        if (number !== at || happened) return undefined;
-        happened = true;
-        return act(client).then(() => undefined);
-      }, run),
+      throughGate(
+        sentBy('the first connection', (number, _text, client) => {
+          if (number !== at || happened) return undefined;
+          happened = true;
+          return act(client).then(() => undefined);
+        }),
+        run,
+      ),
     hasHappened: () => happened,
   };
 }
@@ -83,6 +86,16 @@ async function atProxy(scene: Scene, text: string, how: 'lose' | 'lose the answe
   return { hasHappened: () => happened, disarm: async () => proxy.disarm() };
 }
 
+/** Armed when all else is sent: what a second connection had to commit by itself is not meant. */
+async function atCommit(scene: Scene, how: 'lose' | 'lose the answer' | 'silence'): Promise<Armed> {
+  let armed: Armed | undefined;
+  return {
+    hooks: { last: async () => (armed = await atProxy(scene, 'COMMIT', how)) },
+    hasHappened: () => armed?.hasHappened() ?? false,
+    disarm: async () => armed?.disarm?.(),
+  };
+}
+
 const lost = { rejects: 'CONNECTION_LOST', kept: 'nothing' } as const;
 const inDoubt = { rejects: 'COMMIT_OUTCOME_UNKNOWN', kept: 'ask the error' } as const;
 
@@ -117,14 +130,14 @@ export const connectionFaults: readonly Fault[] = [
     id: 'F04',
     name: 'the answer to COMMIT is lost',
     on: 'behind a proxy',
-    arm: (scene) => atProxy(scene, 'COMMIT', 'lose the answer'),
+    arm: (scene) => atCommit(scene, 'lose the answer'),
     ending: inDoubt,
   },
   {
     id: 'F05',
     name: 'COMMIT never reaches the server',
     on: 'behind a proxy',
-    arm: (scene) => atProxy(scene, 'COMMIT', 'lose'),
+    arm: (scene) => atCommit(scene, 'lose'),
     ending: inDoubt,
   },
   {
@@ -148,7 +161,7 @@ export const connectionFaults: readonly Fault[] = [
     id: 'F06',
     name: 'the network goes silent at COMMIT, with timeoutMs',
     on: 'behind a proxy',
-    arm: async (scene) => ({ ...(await atProxy(scene, 'COMMIT', 'silence')), options: { timeoutMs: 1_000 } }),
+    arm: async (scene) => ({ ...(await atCommit(scene, 'silence')), options: { timeoutMs: 1_000 } }),
     ending: inDoubt,
   },
   {

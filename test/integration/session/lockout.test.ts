@@ -206,6 +206,9 @@ describe('SEC-09: a hundred failures from wherever', () => {
     });
     expect(app.events.at(-1)).toMatchObject({ name: NestAuthEvents.USER_UNLOCKED, userId: id });
     expect(await attempts(1, email, PASSWORD, STRANGER)).toEqual(['signed in']);
+    // Of whoever has come in nothing is left to forget.
+    expect(await auth(app).unlock(id)).toBe(false);
+    expect(await attempts(1, email, 'wrong', STRANGER)).toEqual(['INVALID_CREDENTIALS']);
     expect(await auth(app).unlock(id)).toBe(true);
     expect(await auth(app).unlock(id)).toBe(false);
   });
