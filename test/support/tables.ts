@@ -7,11 +7,11 @@ export function dumpTables(url: string): Promise<Record<string, string[]>> {
       `select table_name as name from information_schema.tables
        where table_schema = 'public' and table_name like any(array['nest_auth_%', 'app_%']) order by 1`,
     );
-    const dump: Record<string, string[]> = {};
-    for (const { name } of tables) {
-      const { rows } = await client.query<{ row: string }>(`select t::text as row from ${name} t order by 1`);
-      dump[name] = rows.map(({ row }) => row);
-    }
+    const dump: Record<string, string[]> = Object.fromEntries(tables.map(({ name }) => [name, []]));
+    // In one round trip: most tables are empty, and there are more than sixty.
+    const each = tables.map(({ name }) => `select '${name}' as name, t::text as row from ${name} t`);
+    const { rows } = await client.query<{ name: string; row: string }>(`${each.join(' union all ')} order by 1, 2`);
+    for (const { name, row } of rows) dump[name]?.push(row);
     return dump;
   });
 }

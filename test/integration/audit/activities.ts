@@ -39,6 +39,24 @@ export function plant(url: string, planted: Planted): Promise<unknown> {
   );
 }
 
+/** The beginning of the month that is so many months from now. Of months that are over, the log has no partitions. */
+export function monthStart(ahead: number): string {
+  const now = new Date();
+  return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + ahead, 1)).toISOString();
+}
+
+/** As the seals name it: `2026-11`. */
+export const monthName = (ahead: number): string => monthStart(ahead).slice(0, 7);
+
+/** The table of a month. */
+export const partition = (ahead: number): string => `nest_auth_activities_${monthName(ahead).replace('-', '_')}`;
+
+/** So many milliseconds after the beginning of a month, or before it. */
+export const inMonth = (ahead: number, milliseconds: number): string =>
+  new Date(Date.parse(monthStart(ahead)) + milliseconds).toISOString();
+
+export const DAY_MS = 24 * 60 * 60_000;
+
 /** A UUID that SQL makes of a number. */
 export const uuidOf = (number: string): string => `lpad(to_hex(${number}), 32, '0')::uuid`;
 

@@ -10,7 +10,7 @@ import {
 import { createTestDatabase, withClient } from '../../support/database.js';
 import { type NestApp, outcomesOf, startNestApp, times } from '../../support/nest-app.js';
 import { countRows } from '../../support/tables.js';
-import { plant, sealAll } from './activities.js';
+import { DAY_MS, inMonth, monthName, partition, plant, sealAll } from './activities.js';
 
 const KEY = 'a secret that the database does not know';
 const OLD_KEY = 'another secret that was used before that';
@@ -24,7 +24,7 @@ interface Chain {
   readonly tamper: (sql: string) => Promise<unknown>;
 }
 
-/** A log of its own, with some activities of November and December. */
+/** A log of its own, with some activities of this month and of the next one. */
 async function withChain(
   fn: (chain: Chain) => Promise<void>,
   audit: NestAuthModuleOptions['audit'] = {},
@@ -33,8 +33,8 @@ async function withChain(
   const app = await startNestApp(url, { auth: { audit } });
   const activities = app.context.get(ActivityService);
   try {
-    await plant(url, { count: 60, at: '2026-11-20T00:00:00Z' });
-    await plant(url, { count: 60, at: '2026-12-20T00:00:00Z' });
+    await plant(url, { count: 60, at: inMonth(0, 19 * DAY_MS) });
+    await plant(url, { count: 60, at: inMonth(1, 19 * DAY_MS) });
     await fn({
       url,
       app,
@@ -69,7 +69,7 @@ describe('the chain', () => {
       });
       expect(progress).toEqual([1, 2, 3, 4, 5, 6]);
       expect(await verify({ from: 3, to: 4 })).toMatchObject({ isIntact: true, seals: 2, activities: 35 });
-      expect(await countRows(url, 'nest_auth_activity_seals', `month = '2026-11'`)).toBe(3);
+      expect(await countRows(url, 'nest_auth_activity_seals', `month = '${monthName(0)}'`)).toBe(3);
     }));
 
   it('does not depend on the settings of a session', () =>
@@ -113,8 +113,8 @@ describe('the chain', () => {
     ],
     [
       'a dropped month that retention knows nothing of',
-      'drop table nest_auth_activities_2026_11',
-      { kind: 'ACTIVITIES_MISSING', position: 1, month: '2026-11', found: 0 },
+      `drop table ${partition(0)}`,
+      { kind: 'ACTIVITIES_MISSING', position: 1, month: monthName(0), found: 0 },
     ],
     [
       'a changed seal',
@@ -168,7 +168,7 @@ describe('the chain', () => {
         await sealAll(activities, url, { batchSize: 25 });
         const keyed = await startNestApp(url, { auth: { audit: { sealKeys: [KEY, OLD_KEY] } } });
         const service = keyed.context.get(ActivityService);
-        await plant(url, { count: 5, at: '2026-12-21T00:00:00Z' });
+        await plant(url, { count: 5, at: inMonth(1, 20 * DAY_MS) });
         await sealAll(service, url);
         expect(await service.verifyActivities()).toMatchObject({ isIntact: true, seals: 7 });
         // Whoever has no key can neither go on with the chain nor judge it.

@@ -7,6 +7,9 @@ import { useNestApp } from '../../support/nest-app.js';
 import { recordStatements } from '../../support/wire.js';
 import { plant } from './activities.js';
 
+/** Before everything that a test writes by the package. */
+const AN_HOUR_AGO = new Date(Date.now() - 3_600_000).toISOString();
+
 const app = useNestApp();
 const service = (): ActivityService => app.context.get(ActivityService);
 
@@ -64,7 +67,7 @@ describe('exportActivities', () => {
 
   it('holds one page of 50,000 in memory, and reads the next only when somebody takes it', async () => {
     const tenantId = randomUUID();
-    await plant(app.url, { count: 50_000, at: '2026-11-02T00:00:00Z', tenantId: `'${tenantId}'` });
+    await plant(app.url, { count: 50_000, at: AN_HOUR_AGO, tenantId: `'${tenantId}'` });
     const { statements } = await recordStatements(async () => {
       const stream = await service().exportActivities({ tenantId }, { format: 'jsonl' });
       await stream.iterator({ destroyOnReturn: true })[Symbol.asyncIterator]().next();
@@ -101,7 +104,7 @@ describe('exportActivities', () => {
     const runner = app.dataSource.createQueryRunner();
     await runner.startTransaction();
     await service().logActivity({ type: 'crm.slow', subjectType: 'job', tenantId }, runner.manager);
-    await plant(app.url, { count: 700, at: '2026-11-04T00:00:00Z', tenantId: `'${tenantId}'` });
+    await plant(app.url, { count: 700, at: AN_HOUR_AGO, tenantId: `'${tenantId}'` });
     const stream = await service().exportActivities({ tenantId }, { format: 'jsonl' });
     await runner.commitTransaction();
     await runner.release();

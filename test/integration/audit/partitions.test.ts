@@ -4,7 +4,7 @@ import { ActivityService } from '../../../src/index.js';
 import { createTestDatabase, withClient } from '../../support/database.js';
 import { type NestApp, outcomesOf, startNestApp, times } from '../../support/nest-app.js';
 import { countRows, dumpTables } from '../../support/tables.js';
-import { plant, sealAll } from './activities.js';
+import { monthName, monthStart, partition, plant, sealAll } from './activities.js';
 
 interface Log {
   readonly url: string;
@@ -25,17 +25,6 @@ async function withLog(fn: (log: Log) => Promise<void>): Promise<void> {
   }
 }
 
-/** `2026_11`, so many months from now. */
-function monthName(from: number): string {
-  return monthStart(from).slice(0, 7).replace('-', '_');
-}
-
-function monthStart(from: number): string {
-  const now = new Date();
-  return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + from, 1)).toISOString();
-}
-
-const partition = (from: number): string => `nest_auth_activities_${monthName(from)}`;
 const namesOf = (partitions: readonly { name: string }[]): string[] => partitions.map(({ name }) => name);
 
 /** A partition for a month that is over, as one that was made in its time. */
@@ -156,7 +145,7 @@ describe('maintainPartitions', () => {
       const rehearsed = await activities.maintainPartitions({ monthsAhead: 2, dryRun: true });
       const result = await activities.maintainPartitions({ monthsAhead: 2 });
       expect(result).toEqual({ ...rehearsed, dryRun: false });
-      const adopted = `nest_auth_activities_${monthName(0)}_to_${monthName(1)}`;
+      const adopted = `${partition(0)}_to_${monthName(1).replace('-', '_')}`;
       expect(result.adopted).toEqual({
         name: `public.${adopted}`,
         from: new Date(monthStart(0)),

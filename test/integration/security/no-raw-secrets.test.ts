@@ -64,19 +64,20 @@ async function failAtEachStatement({ prepare }: Flow): Promise<number> {
 }
 
 /** Runs it with each table refusing every row, which the server tells with the whole row. */
-async function refuseEachTable({ prepare }: Flow, tables: readonly string[]): Promise<number> {
-  let rejected = 0;
-  for (const table of tables) {
-    const { act } = await prepare(stage);
-    const alter = (what: string) => withClient(stage.url, (client) => client.query(`alter table ${table} ${what}`));
-    await alter('add constraint made_to_fail check (false) not valid');
-    try {
-      if ((await failureOf(act)) !== undefined) rejected += 1;
-    } finally {
-      await alter('drop constraint made_to_fail');
+function refuseEachTable({ prepare }: Flow, tables: readonly string[]): Promise<number> {
+  return withClient(stage.url, async (client) => {
+    let rejected = 0;
+    for (const table of tables) {
+      const { act } = await prepare(stage);
+      await client.query(`alter table ${table} add constraint made_to_fail check (false) not valid`);
+      try {
+        if ((await failureOf(act)) !== undefined) rejected += 1;
+      } finally {
+        await client.query(`alter table ${table} drop constraint made_to_fail`);
+      }
     }
-  }
-  return rejected;
+    return rejected;
+  });
 }
 
 /** Which tables are written to meanwhile. */
