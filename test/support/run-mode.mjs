@@ -13,7 +13,7 @@ if (reason !== undefined) {
 }
 for (const { test, why } of MODES[mode].without) console.log(`not in this mode: ${test}\n  because ${why}`);
 // Beside a replica most of the time is spent waiting for it: more files at once than there are cores.
-const workers = mode === 'replica' ? ['--maxWorkers=4'] : [];
+const workers = mode === 'replica' ? ['--maxWorkers=3'] : [];
 const jest = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
 const { status } = spawnSync(
   process.execPath,
