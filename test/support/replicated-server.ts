@@ -52,6 +52,9 @@ export async function startReplicatedServer(
     const replica = await start(replicaData, {
       primary_conninfo: `host=${hostname} port=${port} user=${username}`,
       recovery_min_apply_delay: `${lagSeconds}s`,
+      // It waits for who reads instead of ending what they do: everything comes to it later than it may wait for anybody.
+      max_standby_streaming_delay: '-1',
+      max_standby_archive_delay: '-1',
     });
     const switchOver = async (): Promise<void> => {
       const { port: newPort } = new URL(replica.url);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { clone } from './template.js';
 
 /** As many as the suite takes, about; whoever comes later makes one and waits for the replica. */
-const COUNT = 240;
+const COUNT = 360;
 
 /**
  * Makes databases before there is a replica, so that it knows them from the beginning: of a new one it would hear only
