@@ -86,16 +86,19 @@ async function settled(stage: Host, random: Random): Promise<{ before: Person; u
   return { before, userId: await stage.users.runInTransaction(createPortal(stage, before)) };
 }
 
+/** Where a user with an access and a role is written, and the host's row. */
+const OF_A_MEMBER = [
+  'nest_auth_users',
+  'nest_auth_identities',
+  'nest_auth_user_accesses',
+  'nest_auth_user_access_roles',
+  'app_mirrors',
+  'nest_auth_activities',
+];
+
 const createPortalUser: Operation = {
   name: 'create a portal user',
-  tables: [
-    'nest_auth_users',
-    'nest_auth_identities',
-    'nest_auth_user_accesses',
-    'nest_auth_user_access_roles',
-    'app_mirrors',
-    'nest_auth_activities',
-  ],
+  tables: OF_A_MEMBER,
   events: [NestAuthEvents.USER_CREATED],
   prepare: async (stage, random) => ({ before: undefined, after: person(random, stage.seed.member), userId: '' }),
   run: async (stage, { after }, hooks, options) => {
@@ -336,15 +339,7 @@ const resetPassword: Operation = {
 
 const acceptInvitation: Operation = {
   name: 'accept an invitation',
-  tables: [
-    'nest_auth_invitations',
-    'nest_auth_users',
-    'nest_auth_identities',
-    'nest_auth_user_accesses',
-    'nest_auth_user_access_roles',
-    'app_mirrors',
-    'nest_auth_activities',
-  ],
+  tables: ['nest_auth_invitations', ...OF_A_MEMBER],
   // Made, verified, and then no longer invited.
   events: [NestAuthEvents.USER_CREATED, NestAuthEvents.USER_UPDATED, NestAuthEvents.INVITATION_ACCEPTED],
   prepare: async (stage, random) => {
